@@ -1,0 +1,92 @@
+"""Face swapping to learn from, in the order that data flows.
+
+video -> landmarks -> faces -> dataset (warping) -> training (autoencoder) -> checkpoint
+                        |                                                       |
+                        +---------------> swapping <----------------------------+ -> video
+
+`umeyama` is used twice: to align faces, and to aim the target of a warp.
+
+For your own or consenting people's faces, or synthetic ones. What is written says that it was
+modified by AI.
+"""
+
+from .autoencoder import AutoencoderConfig, FaceSwapAutoencoder, preset
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .dataset import Batch, FaceDataset, endless_batches, photometric_augment
+from .faces import AlignedFace, FaceSet, align_face, extract_faces, face_mask, load_faces
+from .images import Image, Matrix, Points, read_image, to_image, to_tensor, write_image
+from .landmarks import FanLandmarker, Landmarker, MeshLandmarker
+from .plotting import (
+    plot_landmarks,
+    plot_losses,
+    plot_pairs,
+    plot_prediction_grid,
+    show_images,
+)
+from .samples import load_truth, sample_clips
+from .scorecard import inner_face_psnr, score_clip, score_sample_swap
+from .swapping import SwapConfig, Swapper, swap_video
+from .training import StepResult, TrainConfig, Trainer, recipe, start_or_resume
+from .umeyama import invert, transform_points, umeyama_batch
+from .video import VideoInfo, VideoWriter, read_frames, read_video_info
+from .warping import WarpConfig, random_transform, random_warp, warp_batch
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AlignedFace",
+    "AutoencoderConfig",
+    "Batch",
+    "Checkpoint",
+    "FaceDataset",
+    "FaceSet",
+    "FaceSwapAutoencoder",
+    "FanLandmarker",
+    "Image",
+    "Landmarker",
+    "Matrix",
+    "MeshLandmarker",
+    "Points",
+    "StepResult",
+    "SwapConfig",
+    "Swapper",
+    "TrainConfig",
+    "Trainer",
+    "VideoInfo",
+    "VideoWriter",
+    "WarpConfig",
+    "align_face",
+    "endless_batches",
+    "extract_faces",
+    "face_mask",
+    "inner_face_psnr",
+    "invert",
+    "load_checkpoint",
+    "load_faces",
+    "load_truth",
+    "photometric_augment",
+    "plot_landmarks",
+    "plot_losses",
+    "plot_pairs",
+    "plot_prediction_grid",
+    "preset",
+    "random_transform",
+    "random_warp",
+    "read_frames",
+    "read_image",
+    "read_video_info",
+    "recipe",
+    "sample_clips",
+    "save_checkpoint",
+    "score_clip",
+    "score_sample_swap",
+    "show_images",
+    "start_or_resume",
+    "swap_video",
+    "to_image",
+    "to_tensor",
+    "transform_points",
+    "umeyama_batch",
+    "warp_batch",
+    "write_image",
+]

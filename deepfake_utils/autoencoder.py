@@ -1,0 +1,265 @@
+"""The network: one encoder that both people share, one decoder each, pixel shuffle to grow.
+
+A face goes through `encoder` to a short code, and through `decoders["A"]` or `decoders["B"]` back
+to a picture. As the encoder serves both people, the code holds what they have in common (pose,
+expression, light), and each decoder adds one person's looks: encoding A and decoding with B's
+decoder swaps the face.
+
+Pixel shuffle is W. Shi et al., "Real-Time Single Image and Video Super-Resolution Using an
+Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016 (arXiv 1609.05158), eq. 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+Identity = Literal["A", "B"]
+IDENTITIES: tuple[Identity, Identity] = ("A", "B")
+LEAK = 0.1  # slope of the leaky ReLU after every convolution but the last
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """Shape of the network; a checkpoint stores it, so that loading rebuilds the same one."""
+
+    image_size: int = 64  # side of the square face in pixels: 4, 5, 6 or 7 times a power of two
+    base_channels: int = 128  # channels after the first convolution; each next one doubles them
+    max_channels: int = 1024  # where the doubling stops
+    code_size: int = 1024  # numbers in the code between encoder and decoders
+    decoder_channels: int = 512  # channels after the shared upscaling; each next one halves them
+    min_channels: int = 64  # where the halving stops
+    residual_blocks: int = 0  # residual blocks after each upscaling of a decoder
+    shuffled_output: bool = False  # True makes the last doubling cheap: colours by pixel shuffle
+    coverage: float = 0.75  # share of the picture's side that the mean face spans (see faces)
+
+    def __post_init__(self) -> None:
+        """Check that the numbers make a network.
+
+        Raises:
+            ValueError: naming the field, what it should be, and what it is.
+        """
+        smallest_map(self.image_size)
+        for name in ("base_channels", "max_channels", "code_size", "decoder_channels"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.residual_blocks < 0 or self.min_channels < 1:
+            raise ValueError(
+                "expected residual_blocks >= 0 and min_channels >= 1, "
+                f"got {self.residual_blocks} and {self.min_channels}"
+            )
+        if not 0.2 <= self.coverage <= 1.0:
+            raise ValueError(f"coverage: expected 0.2 to 1.0, got {self.coverage}")
+
+
+def preset(name: Literal["original", "quick"], image_size: int = 64) -> AutoencoderConfig:
+    """A named network at a size of your choice.
+
+    Args:
+        name: "original", the 2017 network (82.06 M parameters at 64 px), or "quick", one that
+            trains in minutes on a CPU.
+        image_size: side of the face in pixels, e.g. 64, 96, 128, 192 or 256.
+
+    Raises:
+        ValueError: if the name is unknown or the size does not fit the network.
+    """
+    presets = {
+        "original": AutoencoderConfig(),
+        "quick": AutoencoderConfig(
+            base_channels=32,
+            max_channels=256,
+            code_size=256,
+            decoder_channels=64,
+            min_channels=32,
+            shuffled_output=True,
+        ),
+    }
+    if name not in presets:
+        raise ValueError(f"expected a preset of {sorted(presets)}, got {name!r}")
+    return replace(presets[name], image_size=image_size)
+
+
+def smallest_map(image_size: int) -> tuple[int, int]:
+    """How often the encoder halves a picture, and the side that is left (4 to 7).
+
+    Returns:
+        (halvings, side) with side * 2**halvings == image_size.
+
+    Raises:
+        ValueError: if the size is not 4, 5, 6 or 7 times a power of two, from 32 up.
+    """
+    side, halvings = image_size, 0
+    while side > 7 and side % 2 == 0:
+        side, halvings = side // 2, halvings + 1
+    if not 4 <= side <= 7 or halvings < 3:
+        raise ValueError(
+            "image_size: expected 4, 5, 6 or 7 times a power of two, at least 32, "
+            f"e.g. 64, 80, 96, 128, 160, 192 or 256; got {image_size}"
+        )
+    return halvings, side
+
+
+class Downscale(nn.Sequential):
+    """(B, in, H, W) -> (B, out, H/2, W/2): a 5x5 convolution with stride 2."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, 5, stride=2, padding=2),
+            nn.LeakyReLU(LEAK, inplace=True),
+        )
+
+
+class Upscale(nn.Sequential):
+    """(B, in, H, W) -> (B, out, 2H, 2W): a 3x3 convolution to 4 * out channels, then shuffle."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, 4 * out_channels, 3, padding=1),
+            nn.LeakyReLU(LEAK, inplace=True),
+            nn.PixelShuffle(2),
+        )
+
+
+class Residual(nn.Module):
+    """(B, C, H, W) -> same: adds what two 3x3 convolutions make of the input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> same."""
+        inner = F.leaky_relu(self.first(x), LEAK)
+        return F.leaky_relu(x + self.second(inner), LEAK)
+
+
+class Encoder(nn.Sequential):
+    """(B, 3, S, S) in 0..1 -> (B, decoder_channels, 2s, 2s), s the smallest map's side."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        halvings, side = smallest_map(config.image_size)
+        widths = [min(config.base_channels * 2**i, config.max_channels) for i in range(halvings)]
+        last = widths[-1]
+        super().__init__(
+            *(Downscale(i, o) for i, o in zip([3, *widths], widths, strict=False)),
+            nn.Flatten(),
+            nn.Linear(last * side * side, config.code_size),
+            nn.Linear(config.code_size, last * side * side),
+            nn.Unflatten(1, (last, side, side)),
+            Upscale(last, config.decoder_channels),
+        )
+
+
+class Decoder(nn.Sequential):
+    """(B, decoder_channels, 2s, 2s) -> (B, 3, S, S) in 0..1."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        halvings, _ = smallest_map(config.image_size)
+        doublings = halvings - 1 - config.shuffled_output
+        layers: list[nn.Module] = []
+        width = config.decoder_channels
+        for _ in range(doublings):
+            narrow = max(width // 2, config.min_channels)
+            layers.append(Upscale(width, narrow))
+            layers.extend(Residual(narrow) for _ in range(config.residual_blocks))
+            width = narrow
+        if config.shuffled_output:
+            layers += [nn.Conv2d(width, 12, 3, padding=1), nn.PixelShuffle(2)]
+        else:
+            layers.append(nn.Conv2d(width, 3, 5, padding=2))
+        super().__init__(*layers, nn.Sigmoid())
+
+
+class FaceSwapAutoencoder(nn.Module):
+    """One shared encoder and the decoders of persons A and B.
+
+    Args:
+        config: the network's shape, e.g. `preset("quick", 64)`.
+        seed: of its first weights.
+    """
+
+    def __init__(self, config: AutoencoderConfig | None = None, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config or AutoencoderConfig()
+        with torch.random.fork_rng(devices=[]):  # on the CPU, where the weights are drawn
+            torch.default_generator.manual_seed(seed)
+            self.encoder = Encoder(self.config)
+            self.decoders = nn.ModuleDict({name: Decoder(self.config) for name in IDENTITIES})
+            initialise(self)
+
+    def forward(self, faces: torch.Tensor, identity: Identity) -> torch.Tensor:
+        """Draw `faces` as person `identity`.
+
+        Args:
+            faces: (B, 3, S, S) float in 0..1, S = `config.image_size`.
+            identity: "A" or "B", whose decoder draws.
+
+        Returns:
+            (B, 3, S, S) in 0..1.
+
+        Raises:
+            ValueError: if the shape does not fit the network or the identity is another.
+        """
+        self._check(faces, identity)
+        return cast(torch.Tensor, self.decoders[identity](self.encoder(faces)))
+
+    def forward_pair(
+        self, faces_a: torch.Tensor, faces_b: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Each person through their own decoder, the encoder run once for both: quicker.
+
+        Args:
+            faces_a: (B, 3, S, S) float in 0..1.
+            faces_b: (B', 3, S, S) float in 0..1.
+
+        Returns:
+            A as A, (B, 3, S, S), and B as B, (B', 3, S, S).
+        """
+        self._check(faces_a, "A")
+        self._check(faces_b, "B")
+        codes = self.encoder(torch.cat([faces_a, faces_b]))  # (B + B', C, 2s, 2s)
+        code_a, code_b = codes.split([len(faces_a), len(faces_b)])
+        return self.decoders["A"](code_a), self.decoders["B"](code_b)
+
+    def _check(self, faces: torch.Tensor, identity: str) -> None:
+        size = self.config.image_size
+        if identity not in IDENTITIES:
+            raise ValueError(f"expected identity 'A' or 'B', got {identity!r}")
+        if faces.ndim != 4 or tuple(faces.shape[1:]) != (3, size, size):
+            raise ValueError(
+                f"expected faces (B, 3, {size}, {size}), got {tuple(faces.shape)}; resize them or "
+                f"build the network with image_size={faces.shape[-1]}"
+            )
+
+
+@torch.no_grad()
+def initialise(model: nn.Module) -> None:
+    """Draw first weights that keep the size of signals the same through all layers.
+
+    K. He et al., "Delving Deep into Rectifiers", ICCV 2015, eq. 15. PyTorch's own default shrinks
+    them at each layer, which costs a short training much of its time. Convolutions before a pixel
+    shuffle start with the same weights for each of the four pixels that they spread, so that no
+    checkerboard has to be unlearned (A. Aitken et al., arXiv 1707.02937, section 3.3).
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            slope = LEAK if isinstance(module, nn.Conv2d) else 1.0  # nothing follows a linear layer
+            nn.init.kaiming_normal_(module.weight, a=slope)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for module in model.modules():
+        if isinstance(module, Residual):
+            module.second.weight.mul_(0.1)  # starts out close to passing its input through
+        if isinstance(module, Upscale | Decoder):
+            for before, after in zip(module, list(module)[1:], strict=False):
+                shuffled = isinstance(module, Upscale) or isinstance(after, nn.PixelShuffle)
+                if isinstance(before, nn.Conv2d) and shuffled:
+                    before.weight.copy_(before.weight[::4].repeat_interleave(4, dim=0))
+        if isinstance(module, Decoder):
+            last = [layer for layer in module if isinstance(layer, nn.Conv2d)][-1]
+            last.weight.mul_(0.3)  # keeps the sigmoid in its middle

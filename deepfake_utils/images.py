@@ -1,0 +1,201 @@
+"""Images, points and matrices: the one place where the package's conventions are written down.
+
+Everything outside the network is RGB uint8 numpy, everything inside it is a float tensor; the two
+functions at the end of this file are the border between them.
+
+* A pixel's centre has whole-number coordinates: (0, 0) is the centre of the top left pixel.
+* Points are (x, y), x to the right and y down.
+* A matrix says in its docstring which way it maps, e.g. "frame -> crop".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]  # (H, W, 3), RGB, 0..255
+Points = NDArray[np.float64]  # (N, 2), (x, y) in pixels
+Matrix = NDArray[np.float64]  # (2, 3), maps (x, y, 1) to (x', y')
+Mask = NDArray[np.float32]  # (H, W), 0 = keep what is there, 1 = take the new face
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+
+
+def check_image(image: Image, name: str = "image") -> None:
+    """Raise unless `image` is a non-empty (H, W, 3) uint8 array.
+
+    Raises:
+        TypeError: if it is no numpy array or not uint8.
+        ValueError: if its shape is not (H, W, 3) or a side is 0.
+    """
+    if not isinstance(image, np.ndarray):
+        raise TypeError(f"{name}: expected a numpy array (H, W, 3), got {type(image).__name__}")
+    if image.dtype != np.uint8:
+        raise TypeError(
+            f"{name}: expected uint8 in 0..255, got {image.dtype}; "
+            "scale it and call .astype(np.uint8) first"
+        )
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"{name}: expected shape (H, W, 3) in RGB, got {image.shape}")
+
+
+def check_points(points: Points, count: int | None = None, name: str = "points") -> Points:
+    """Return `points` as float64 (N, 2).
+
+    Raises:
+        ValueError: if the shape is not (N, 2), N is not `count`, or a value is not finite.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    wanted = f"({count if count is not None else 'N'}, 2)"
+    if points.ndim != 2 or points.shape[1] != 2 or (count is not None and len(points) != count):
+        raise ValueError(f"{name}: expected shape {wanted} of (x, y), got {points.shape}")
+    if not np.isfinite(points).all():
+        raise ValueError(f"{name}: expected finite coordinates, got NaN or infinity")
+    return points
+
+
+def _to_rgb8(decoded: NDArray[Any]) -> Image:
+    """Whatever OpenCV decoded (grey, BGR, BGRA; 8 or 16 bit or float) as RGB uint8."""
+    if decoded.dtype == np.uint16:
+        decoded = np.rint(decoded / 257.0).astype(np.uint8)  # 65535 / 255
+    elif decoded.dtype != np.uint8:
+        decoded = np.rint(np.clip(decoded, 0.0, 1.0) * 255.0).astype(np.uint8)
+    if decoded.ndim == 2:
+        return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_GRAY2RGB), np.uint8)
+    if decoded.shape[2] == 4:
+        alpha = decoded[..., 3:].astype(np.float32) / 255.0
+        decoded = np.rint(decoded[..., :3] * alpha + 255.0 * (1.0 - alpha)).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def read_image(path: str | os.PathLike[str]) -> Image:
+    """Read an image file as (H, W, 3) RGB uint8.
+
+    Grey becomes three equal channels, 16 bits become 8, transparency is laid over white, and the
+    EXIF orientation of a photograph is applied.
+
+    Raises:
+        FileNotFoundError: if there is no file at `path`.
+        IsADirectoryError: if `path` is a folder.
+        ValueError: if the file is not an image that OpenCV can read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"expected an image file, got the folder {path}")
+    if not path.is_file():
+        raise FileNotFoundError(f"no image at {path}; check the path (now in {Path.cwd()})")
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if decoded is None or decoded.size == 0:
+        raise ValueError(
+            f"expected an image ({', '.join(sorted(IMAGE_SUFFIXES))}), got something else "
+            f"in {path} ({data.size} bytes); open it in a viewer or export it again"
+        )
+    if decoded.dtype == np.uint8 and (decoded.ndim == 2 or decoded.shape[2] == 3):
+        # The unchanged form keeps alpha and 16 bits, but only this one obeys EXIF orientation.
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return _to_rgb8(decoded)
+
+
+def write_image(path: str | os.PathLike[str], image: Image, *, png_compression: int = 3) -> Path:
+    """Write (H, W, 3) RGB uint8 to `path`, making its folder; the suffix chooses the format.
+
+    The file appears whole or not at all: it is written beside its place and then renamed.
+
+    Args:
+        png_compression: 0 (fast, large) to 9 (slow, small); other formats ignore it.
+
+    Raises:
+        ValueError: if the suffix is not one of `IMAGE_SUFFIXES`.
+        OSError: if the folder cannot be written.
+    """
+    path = Path(path)
+    check_image(image)
+    suffix = path.suffix.lower()
+    if suffix not in IMAGE_SUFFIXES:
+        raise ValueError(
+            f"expected a name that ends in {', '.join(sorted(IMAGE_SUFFIXES))}, got {path.name!r}"
+        )
+    options = [cv2.IMWRITE_PNG_COMPRESSION, png_compression] if suffix == ".png" else []
+    ok, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    if not ok:
+        raise ValueError(f"OpenCV could not encode a {image.shape} image as {suffix}")
+    with whole_file(path) as part:
+        part.write_bytes(data.tobytes())
+    return path
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A hidden file beside `path` to write to, which takes its place if all went well.
+
+    Raises:
+        OSError: if the folder cannot be made or written; a file at `path` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def list_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """Image files directly in `folder`, in natural order (face_2 before face_10).
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        NotADirectoryError: if `folder` is a file.
+        ValueError: if it holds no image.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise FileNotFoundError(f"no folder at {folder}; check the path (now in {Path.cwd()})")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"expected a folder of images, got the file {folder}")
+    paths = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and path.is_file()
+        and not path.name.startswith(".")
+    ]
+    if not paths:
+        raise ValueError(
+            f"expected images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {folder}, got none; "
+            "extract faces into it first"
+        )
+    return sorted(paths, key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    parts = re.split(r"(\d+)", path.name.lower())
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def to_tensor(image: Image) -> torch.Tensor:
+    """(H, W, 3) RGB uint8 -> (3, H, W) float32 in 0..1."""
+    check_image(image)
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float().div_(255.0)
+
+
+def to_image(tensor: torch.Tensor) -> Image:
+    """(3, H, W) float in 0..1 on any device -> (H, W, 3) RGB uint8; values outside are clamped.
+
+    Raises:
+        ValueError: if the shape is not (3, H, W).
+    """
+    if tensor.ndim != 3 or tensor.shape[0] != 3:
+        raise ValueError(f"expected a tensor (3, H, W), got {tuple(tensor.shape)}")
+    scaled = tensor.detach().float().clamp(0.0, 1.0).mul(255.0).round()
+    return np.asarray(scaled.to(torch.uint8).permute(1, 2, 0).cpu().numpy())

@@ -1,0 +1,231 @@
+"""Pictures to look at: every `plot_` function returns a matplotlib Figure and draws only that."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+
+from .autoencoder import FaceSwapAutoencoder
+from .dataset import Batch
+from .images import Image, Points, check_image, check_points, to_image, to_tensor
+from .training import StepResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+GRID_TITLES = ("A", "A as A", "A as B", "B", "B as B", "B as A")
+
+
+@functools.cache
+def _figure_class() -> type[Figure]:
+    from matplotlib.figure import Figure
+
+    class ShownFigure(Figure):
+        """A figure that any notebook shows, whichever backend it uses, and pyplot never keeps."""
+
+        def _repr_png_(self) -> bytes:
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png", dpi=90)
+            return buffer.getvalue()
+
+    return ShownFigure
+
+
+def _figure(width_in: float, height_in: float) -> Figure:
+    """An empty figure of that size, laid out so that nothing overlaps."""
+    return _figure_class()(figsize=(width_in, height_in), layout="constrained")
+
+
+def show_images(
+    images: Sequence[Image], columns: int = 8, titles: Sequence[str] | None = None
+) -> Figure:
+    """Pictures side by side.
+
+    Args:
+        images: (H, W, 3) RGB uint8 each; sizes may differ.
+        columns: how many in a row.
+        titles: one for each picture.
+
+    Raises:
+        ValueError: if there is no picture or the titles do not match them.
+    """
+    if not len(images):
+        raise ValueError("expected at least one picture, got none")
+    if titles is not None and len(titles) != len(images):
+        raise ValueError(f"expected {len(images)} titles, got {len(titles)}")
+    columns = max(1, min(columns, len(images)))
+    rows = -(-len(images) // columns)
+    cell = min(3.0, 11.0 / columns)
+    figure = _figure(cell * columns, (cell + 0.25 * bool(titles)) * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for index, (axis, image) in enumerate(zip(axes, images, strict=False)):
+        check_image(image)
+        axis.imshow(image)
+        if titles is not None:
+            axis.set_title(titles[index], fontsize=9)
+    return figure
+
+
+def plot_landmarks(frame: Image, faces: Sequence[Points]) -> Figure:
+    """A frame with the 68 points of each face, coloured in their order from jaw to mouth.
+
+    Args:
+        frame: (H, W, 3) RGB uint8.
+        faces: (68, 2) points (x, y) in pixels each; may be empty.
+    """
+    check_image(frame, "frame")
+    figure = _figure(5.5, 5.5 * frame.shape[0] / frame.shape[1] + 0.3)
+    axis = figure.subplots()
+    axis.imshow(frame)
+    axis.set_axis_off()
+    for face in faces:
+        points = check_points(face, 68)
+        axis.scatter(points[:, 0], points[:, 1], c=np.arange(68), cmap="turbo", s=9)
+    axis.set_title(f"{len(faces)} face{'' if len(faces) == 1 else 's'}, 68 points each", fontsize=9)
+    return figure
+
+
+def plot_pairs(batch: Batch, count: int = 8) -> Figure:
+    """What the network is shown (top), what it should draw (middle), and what matters (bottom).
+
+    Args:
+        batch: training pairs of one person.
+        count: how many of them.
+
+    Raises:
+        ValueError: if `count` is below 1.
+    """
+    if count < 1:
+        raise ValueError(f"count: expected at least 1, got {count}")
+    rows = (batch.warped, batch.target, batch.weight.expand_as(batch.target) / batch.weight.max())
+    shown = min(count, len(batch.warped))
+    figure = _figure(11.0, 11.0 / shown * 3 + 0.1)
+    axes = figure.subplots(3, shown, squeeze=False)
+    for line, tensor, name in zip(axes, rows, ("warped", "target", "weight"), strict=True):
+        for axis, picture in zip(line, tensor, strict=False):
+            axis.imshow(to_image(picture))
+            axis.set_xticks([])
+            axis.set_yticks([])
+        line[0].set_ylabel(name, fontsize=10)
+    return figure
+
+
+@torch.inference_mode()
+def predict_all(
+    model: FaceSwapAutoencoder, faces_a: Sequence[Image], faces_b: Sequence[Image]
+) -> list[list[Image]]:
+    """Every face as both people.
+
+    Args:
+        model: the network; its mode (train or eval) is left as it is.
+        faces_a: (S, S, 3) RGB uint8 of person A, S the network's size.
+        faces_b: as many of person B.
+
+    Returns:
+        Six lists: A, A as A, A as B, B, B as B, B as A.
+
+    Raises:
+        ValueError: if the lists are empty or of different length.
+    """
+    if not len(faces_a) or len(faces_a) != len(faces_b):
+        raise ValueError(
+            f"expected equally many faces of A and B, got {len(faces_a)} and {len(faces_b)}"
+        )
+    device = next(model.parameters()).device
+    a = torch.stack([to_tensor(face) for face in faces_a]).to(device)
+    b = torch.stack([to_tensor(face) for face in faces_b]).to(device)
+    columns = (a, model(a, "A"), model(a, "B"), b, model(b, "B"), model(b, "A"))
+    return [[to_image(face) for face in column] for column in columns]
+
+
+def prediction_image(
+    model: FaceSwapAutoencoder,
+    faces_a: Sequence[Image],
+    faces_b: Sequence[Image],
+    cell: int = 96,
+) -> Image:
+    """The prediction grid as one picture: a row for each face pair, columns as `GRID_TITLES`.
+
+    Args:
+        model: the network.
+        faces_a: (S, S, 3) RGB uint8 of person A, S the network's size.
+        faces_b: as many of person B.
+        cell: side of each face in pixels.
+
+    Returns:
+        (rows * cell, 6 * cell, 3) RGB uint8.
+    """
+    columns = predict_all(model, faces_a, faces_b)
+    wh = (cell, cell)
+    tall = [
+        np.vstack([cv2.resize(face, wh, interpolation=cv2.INTER_CUBIC) for face in column])
+        for column in columns
+    ]
+    return np.asarray(np.hstack(tall), np.uint8)
+
+
+def plot_prediction_grid(
+    model: FaceSwapAutoencoder,
+    faces_a: Sequence[Image],
+    faces_b: Sequence[Image],
+    title: str = "",
+) -> Figure:
+    """A, A as A, A as B | B, B as B, B as A: one row for each pair of faces.
+
+    Args:
+        model: the network.
+        faces_a: (S, S, 3) RGB uint8 of person A, S the network's size.
+        faces_b: as many of person B.
+        title: a line above the grid.
+    """
+    columns = predict_all(model, faces_a, faces_b)
+    rows = len(faces_a)
+    figure = _figure(9.0, 1.5 * rows + 0.5)
+    axes = figure.subplots(rows, 6, squeeze=False)
+    for column, (name, faces) in enumerate(zip(GRID_TITLES, columns, strict=True)):
+        axes[0][column].set_title(name, fontsize=11)
+        for row, face in enumerate(faces):
+            axes[row][column].imshow(face, interpolation="bicubic")
+            axes[row][column].set_axis_off()
+    if title:
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def plot_losses(history: Sequence[StepResult]) -> Figure:
+    """Both people's losses over the steps: each step pale, a running median strong.
+
+    Args:
+        history: `Trainer.history`.
+
+    Raises:
+        ValueError: if it is empty.
+    """
+    if not history:
+        raise ValueError("expected at least one training step, got none; train first")
+    figure = _figure(7.0, 3.2)
+    axis = figure.subplots()
+    steps = np.array([result.step for result in history])
+    blocks = np.array_split(np.arange(len(steps)), min(50, len(steps)))
+    for name, losses, colour in (
+        ("A", np.array([result.loss_a for result in history]), "tab:blue"),
+        ("B", np.array([result.loss_b for result in history]), "tab:orange"),
+    ):
+        axis.plot(steps, losses, color=colour, alpha=0.2, linewidth=0.8)
+        middle = [float(np.median(losses[block])) for block in blocks]
+        at = [float(steps[block].mean()) for block in blocks]
+        axis.plot(at, middle, color=colour, label=f"person {name}")
+    axis.set_xlabel("training step")
+    axis.set_ylabel("loss (0 is perfect)")
+    axis.set_yscale("log")
+    axis.grid(alpha=0.3, which="both")
+    axis.legend()
+    return figure

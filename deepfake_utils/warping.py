@@ -1,0 +1,236 @@
+"""One face -> a (warped, target) pair: the task that teaches the network what a face is.
+
+If the network only had to copy its input it would learn to copy. So it is shown a face whose 5x5
+grid was shaken, and asked for the same face unshaken. The target is the undistorted face seen
+through the similarity that best maps the regular grid onto the shaken one (`umeyama`), so that the
+shake's chance shift, turn and growth need not be undone.
+
+Each step exists twice: for one picture in numpy, to read and to plot, and for a whole batch of
+tensors on their device, to train with.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from .images import Image, Matrix, check_image
+from .umeyama import umeyama, umeyama_batch
+
+
+@dataclass(frozen=True)
+class WarpConfig:
+    """How far faces are moved and shaken; shares are of the side of the picture."""
+
+    rotation_deg: float = 3.0  # turned by up to this much either way
+    zoom: float = 0.03  # made larger or smaller by up to this share
+    shift: float = 0.02  # moved by up to this share along x and y
+    flip: float = 0.5  # chance to be mirrored: shows each pose and each light from both sides
+    grid: int = 5  # points along each side of the grid that is shaken
+    jitter: float = 0.006  # spread of the shake, as a share of the side; 0.03 for hours of training
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: naming the field, what it should be, and what it is.
+        """
+        if self.grid < 2:
+            raise ValueError(f"grid: expected at least 2 points, got {self.grid}")
+        if not 0.0 <= self.flip <= 1.0:
+            raise ValueError(f"flip: expected a chance in 0..1, got {self.flip}")
+        if not 0.0 <= self.zoom < 1.0:
+            raise ValueError(f"zoom: expected a share in 0..1, got {self.zoom}")
+        for name in ("rotation_deg", "shift", "jitter"):
+            value = getattr(self, name)
+            if not 0.0 <= value < math.inf:
+                raise ValueError(f"{name}: expected at least 0, got {value}")
+
+
+def _transform_matrix(
+    rng: np.random.Generator, size_wh: tuple[int, int], config: WarpConfig
+) -> Matrix:
+    """A random similarity (and mirror) of the picture about its centre, source -> result."""
+    angle = rng.uniform(-config.rotation_deg, config.rotation_deg)
+    scale = 1.0 + rng.uniform(-config.zoom, config.zoom)
+    shift = rng.uniform(-config.shift, config.shift, 2) * size_wh
+    centre = (np.array(size_wh) - 1.0) / 2.0
+    matrix = cv2.getRotationMatrix2D(tuple(centre), angle, scale).astype(np.float64)
+    matrix[:, 2] += shift
+    if rng.random() < config.flip:
+        matrix[0] *= -1.0
+        matrix[0, 2] += size_wh[0] - 1.0
+    return matrix
+
+
+def random_transform(
+    image: Image, rng: np.random.Generator, config: WarpConfig | None = None
+) -> Image:
+    """Turn, zoom, shift and perhaps mirror a picture; its edge pixels fill what comes free.
+
+    Args:
+        image: (H, W, 3) RGB uint8.
+        rng: where the chance comes from; the same state gives the same result.
+
+    Returns:
+        (H, W, 3) RGB uint8.
+    """
+    check_image(image)
+    height, width = image.shape[:2]
+    matrix = _transform_matrix(rng, (width, height), config or WarpConfig())
+    moved = cv2.warpAffine(
+        image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(moved, np.uint8)
+
+
+def grid_points(grid: int, size: int, view: float = 1.0) -> NDArray[np.float64]:
+    """The regular grid over the central `view` share of a square picture.
+
+    Args:
+        grid: points along each side.
+        size: the picture's side in pixels.
+        view: share of the side that the grid spans, 0..1.
+
+    Returns:
+        (grid * grid, 2) points (x, y) in pixels, row by row; the outermost ones lie on the edge
+        of the view, half a pixel outside the outermost pixel centres when `view` is 1.
+    """
+    ticks = (np.linspace(-0.5, 0.5, grid) * view + 0.5) * size - 0.5
+    xs, ys = np.meshgrid(ticks, ticks)
+    return np.stack([xs.ravel(), ys.ravel()], axis=1)
+
+
+def random_warp(
+    face: Image,
+    rng: np.random.Generator,
+    size: int = 64,
+    view: float = 0.75,
+    config: WarpConfig | None = None,
+) -> tuple[Image, Image]:
+    """Make one training pair from one face.
+
+    The grid over the centre of the face is shaken and stretched back to a square (`warped`); the
+    similarity that best maps that square onto the shaken grid says where the `target` is cut.
+    (Fitted the other way round, the noise would be in the known points, and every target would
+    come out a little too small: 0.7 % with the default jitter of 2017.)
+
+    Args:
+        face: (N, N, 3) RGB uint8, square.
+        rng: where the chance comes from.
+        size: side of both results in pixels.
+        view: share of the face's side that the grid spans, 0..1; the rest is margin to move in.
+        config: `grid` and `jitter` are used.
+
+    Returns:
+        warped and target, both (size, size, 3) RGB uint8. With no jitter they are equal.
+
+    Raises:
+        ValueError: if the face is not square or `view` is not in 0..1.
+    """
+    config = config or WarpConfig()
+    check_image(face, "face")
+    _check_view(face.shape[0], face.shape[1], view)
+    regular = grid_points(config.grid, face.shape[0], view)
+    shaken = regular + rng.normal(0.0, config.jitter * face.shape[0] * view, regular.shape)
+    maps = shaken.reshape(config.grid, config.grid, 2).astype(np.float32)
+    lookup = _stretch(torch.from_numpy(maps).permute(2, 0, 1)[None], size)[0].numpy()
+    warped = cv2.remap(
+        face, lookup[0], lookup[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    target = cv2.warpAffine(
+        face,
+        umeyama(grid_points(config.grid, size), shaken),
+        (size, size),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(warped, np.uint8), np.asarray(target, np.uint8)
+
+
+def _check_view(height: int, width: int, view: float) -> None:
+    if height != width:
+        raise ValueError(f"face: expected a square picture, got {width}x{height}; align it first")
+    if not 0.0 < view <= 1.0:
+        raise ValueError(f"view: expected a share in 0..1, got {view}")
+
+
+def _stretch(grid: torch.Tensor, size: int) -> torch.Tensor:
+    """(B, 2, g, g) values at grid points -> (B, 2, size, size) at pixel centres, bilinear.
+
+    The grid's outermost points lie on the picture's outer edges, so pixel i sits at
+    (i + 0.5) / size of the way between the first and the last.
+    """
+    ticks = (torch.arange(size, device=grid.device, dtype=grid.dtype) + 0.5) / size * 2.0 - 1.0
+    ys, xs = torch.meshgrid(ticks, ticks, indexing="ij")
+    where = torch.stack([xs, ys], dim=-1).expand(len(grid), size, size, 2)
+    return F.grid_sample(grid, where, align_corners=True)
+
+
+def warp_batch(
+    faces: torch.Tensor,
+    generator: torch.Generator | None = None,
+    size: int = 64,
+    view: float = 0.75,
+    config: WarpConfig | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`random_transform` and `random_warp` for a whole batch, on its device.
+
+    Both halves are sampled straight from `faces`, once, so the picture is blurred once only.
+
+    Args:
+        faces: (B, C, N, N) float, square; C may hold a mask beside the colours.
+        generator: where the chance comes from; on the device of `faces`.
+        size: side of both results in pixels.
+        view: share of the face's side that the network sees, 0..1.
+        config: all fields are used.
+
+    Returns:
+        warped and target, both (B, C, size, size).
+
+    Raises:
+        ValueError: if the faces are not square or `view` is not in 0..1.
+    """
+    config = config or WarpConfig()
+    _check_view(faces.shape[2], faces.shape[3], view)
+    count, device = len(faces), faces.device
+
+    def uniform(low: float, high: float) -> torch.Tensor:
+        return torch.rand(count, generator=generator, device=device) * (high - low) + low
+
+    # Coordinates below run from -1 to 1 over the view, as grid_sample wants them.
+    regular = torch.from_numpy(grid_points(config.grid, 2)).float().to(device) - 0.5  # (g*g, 2)
+    noise = torch.randn(count, len(regular), 2, generator=generator, device=device)
+    shaken = regular + noise * (2.0 * config.jitter)  # (B, g*g, 2)
+    straight = umeyama_batch(regular.expand_as(shaken), shaken)  # (B, 2, 3), square -> shaken
+    shape = (count, 2, config.grid, config.grid)
+    warped_at = _stretch(shaken.transpose(1, 2).reshape(shape), size)  # (B, 2, S, S)
+    ticks = (torch.arange(size, device=device) + 0.5) / size * 2.0 - 1.0
+    ys, xs = torch.meshgrid(ticks, ticks, indexing="ij")
+    square = torch.stack([xs, ys, torch.ones_like(xs)]).reshape(3, -1)  # (3, S*S)
+    target_at = (straight @ square).reshape(count, 2, size, size)
+
+    angle = torch.deg2rad(uniform(-config.rotation_deg, config.rotation_deg))
+    scale = view / (1.0 + uniform(-config.zoom, config.zoom))
+    mirror = torch.where(uniform(0.0, 1.0) < config.flip, -1.0, 1.0)
+    cos, sin = angle.cos() * scale, angle.sin() * scale
+    move = torch.stack(
+        [
+            torch.stack([cos * mirror, -sin, 2.0 * uniform(-config.shift, config.shift)], 1),
+            torch.stack([sin * mirror, cos, 2.0 * uniform(-config.shift, config.shift)], 1),
+        ],
+        dim=1,
+    )  # (B, 2, 3), view -> face
+
+    def sample(at: torch.Tensor) -> torch.Tensor:
+        moved = move[:, :, :2] @ at.reshape(count, 2, -1) + move[:, :, 2:]
+        where = moved.transpose(1, 2).reshape(count, size, size, 2)
+        return F.grid_sample(faces, where, padding_mode="border", align_corners=False)
+
+    return sample(warped_at), sample(target_at)

@@ -1,0 +1,89 @@
+"""What several test files use: tiny networks, a drawn face, and crops of the sample people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from deepfake_utils.autoencoder import AutoencoderConfig
+from deepfake_utils.faces import FaceSet, align_face, extract_faces
+from deepfake_utils.samples import load_truth, sample_clips
+from deepfake_utils.video import read_frames
+
+
+@pytest.fixture(autouse=True)
+def _few_threads_and_seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def tiny() -> AutoencoderConfig:
+    """A network of a few thousand weights at 32 px."""
+    return AutoencoderConfig(
+        image_size=32,
+        base_channels=8,
+        max_channels=16,
+        code_size=16,
+        decoder_channels=16,
+        min_channels=8,
+    )
+
+
+@pytest.fixture
+def picture(rng: np.random.Generator) -> np.ndarray:
+    """A smooth coloured picture, 64x64, without symmetry."""
+    noise = rng.random((8, 8, 3)).astype(np.float32)
+    smooth = cv2.resize(noise, (64, 64), interpolation=cv2.INTER_CUBIC)
+    return np.uint8(np.clip(smooth, 0, 1) * 255)
+
+
+@pytest.fixture(scope="session")
+def frame() -> np.ndarray:
+    """Frame 0 of person A, (384, 384, 3)."""
+    return next(iter(read_frames(sample_clips().person_a)))
+
+
+@pytest.fixture(scope="session")
+def points() -> np.ndarray:
+    """The true landmarks of `frame`, (68, 2)."""
+    return load_truth().landmarks_a[0]
+
+
+def _truth_landmarker(landmarks: np.ndarray):
+    """A landmarker that knows the answer: frame by frame the renderer's points."""
+    known = iter(landmarks)
+
+    def true_points(frame: np.ndarray) -> list[np.ndarray]:
+        return [next(known)]
+
+    return true_points
+
+
+@pytest.fixture(scope="session")
+def crops(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two folders of 12 crops each, person A and person B, cut by the true landmarks."""
+    clips, truth = sample_clips(), load_truth()
+    folder = tmp_path_factory.mktemp("crops")
+    for name, clip, landmarks in (
+        ("a", clips.person_a, truth.landmarks_a),
+        ("b", clips.person_b, truth.landmarks_b),
+    ):
+        frames = read_frames(clip, 0.0, 12.0, 25)
+        extract_faces(frames, folder / name, _truth_landmarker(landmarks[::25]), size=128)
+    return folder / "a", folder / "b"
+
+
+@pytest.fixture(scope="session")
+def face_set(frame: np.ndarray, points: np.ndarray) -> FaceSet:
+    """Four times the same crop, in memory."""
+    face = align_face(frame, points, 96)
+    return FaceSet(np.stack([face.image] * 4), np.stack([face.landmarks] * 4), 0.5, ())

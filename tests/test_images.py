@@ -1,0 +1,124 @@
+"""pytest tests/test_images.py"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from deepfake_utils.images import (
+    check_image,
+    check_points,
+    list_images,
+    read_image,
+    to_image,
+    to_tensor,
+    write_image,
+)
+
+
+def test_png_round_trip_keeps_every_pixel_and_the_order_of_colours(tmp_path, picture):
+    path = write_image(tmp_path / "new" / "x.png", picture)
+    assert np.array_equal(read_image(path), picture)
+    assert np.array_equal(cv2.imread(str(path))[..., ::-1], picture)
+
+
+def test_tensor_round_trip(picture):
+    tensor = to_tensor(picture)
+    assert tensor.shape == (3, 64, 64)
+    assert tensor.dtype == torch.float32
+    assert 0.0 <= float(tensor.min()) and float(tensor.max()) <= 1.0
+    assert np.array_equal(to_image(tensor), picture)
+
+
+def test_to_image_clamps():
+    assert to_image(torch.full((3, 2, 2), 7.0)).max() == 255
+    assert to_image(torch.full((3, 2, 2), -7.0)).max() == 0
+
+
+def test_grey_becomes_three_equal_channels(tmp_path, picture):
+    cv2.imwrite(str(tmp_path / "g.png"), picture[..., 0])
+    image = read_image(tmp_path / "g.png")
+    assert image.shape == picture.shape
+    assert np.array_equal(image[..., 0], picture[..., 0])
+    assert np.array_equal(image[..., 0], image[..., 2])
+
+
+def test_sixteen_bits_become_eight(tmp_path, picture):
+    cv2.imwrite(str(tmp_path / "deep.png"), picture[..., ::-1].astype(np.uint16) * 257)
+    assert np.array_equal(read_image(tmp_path / "deep.png"), picture)
+
+
+def test_transparency_is_laid_over_white(tmp_path, picture):
+    alpha = np.full((64, 64, 1), 255, np.uint8)
+    alpha[:32] = 0
+    cv2.imwrite(str(tmp_path / "a.png"), np.dstack([picture[..., ::-1], alpha]))
+    image = read_image(tmp_path / "a.png")
+    assert (image[:32] == 255).all()
+    assert np.array_equal(image[32:], picture[32:])
+
+
+def test_photographs_are_turned_as_exif_says(tmp_path, picture):
+    from PIL import Image as Pillow
+
+    exif = Pillow.Exif()
+    exif[0x0112] = 6  # turn right by 90 degrees to see it upright
+    Pillow.fromarray(picture[:32]).save(tmp_path / "t.jpg", exif=exif, quality=95)
+    image = read_image(tmp_path / "t.jpg")
+    assert image.shape == (64, 32, 3)
+    assert np.abs(image.astype(int) - np.rot90(picture[:32], -1)).mean() < 6
+
+
+def test_writing_leaves_no_half_file_behind(tmp_path, picture):
+    write_image(tmp_path / "x.png", picture)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
+
+
+def test_list_is_in_natural_order(tmp_path, picture):
+    for number in (10, 9, 1):
+        write_image(tmp_path / f"f_{number}.png", picture)
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert [path.name for path in list_images(tmp_path)] == ["f_1.png", "f_9.png", "f_10.png"]
+
+
+def test_missing_folder_and_wrong_files_say_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no image at"):
+        read_image(tmp_path / "none.png")
+    with pytest.raises(IsADirectoryError, match="got the folder"):
+        read_image(tmp_path)
+    (tmp_path / "text.png").write_text("hello")
+    with pytest.raises(ValueError, match="expected an image"):
+        read_image(tmp_path / "text.png")
+    (tmp_path / "empty.png").touch()
+    with pytest.raises(ValueError, match="0 bytes"):
+        read_image(tmp_path / "empty.png")
+    with pytest.raises(FileNotFoundError, match="no folder at"):
+        list_images(tmp_path / "none")
+    with pytest.raises(NotADirectoryError, match="expected a folder"):
+        list_images(tmp_path / "text.png")
+    with pytest.raises(ValueError, match="got none"):
+        list_images(Path(tmp_path / "sub").mkdir() or tmp_path / "sub")
+
+
+def test_wrong_arrays_say_so(tmp_path):
+    with pytest.raises(TypeError, match="got list"):
+        check_image([1, 2])
+    with pytest.raises(TypeError, match="expected uint8"):
+        check_image(np.zeros((4, 4, 3)))
+    with pytest.raises(ValueError, match=r"\(4, 4\)"):
+        check_image(np.zeros((4, 4), np.uint8))
+    with pytest.raises(ValueError, match="ends in"):
+        write_image(tmp_path / "x.gif", np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"\(68, 2\)"):
+        check_points(np.zeros((5, 2)), 68)
+    with pytest.raises(ValueError, match="finite"):
+        check_points(np.full((68, 2), np.nan), 68)
+    with pytest.raises(ValueError, match=r"\(3, H, W\)"):
+        to_image(torch.zeros(1, 3, 4, 4))
+
+
+def test_unwritable_output_says_so(tmp_path, picture):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        write_image(tmp_path / "file" / "x.png", picture)

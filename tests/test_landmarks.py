@@ -1,0 +1,465 @@
+"""Landmarks against the truth of the rendered sample clips, and FAN without its real weights."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import pickle
+import shutil
+import sys
+from functools import cache
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from deepfake_utils import detector, models
+from deepfake_utils.images import Image, Points
+from deepfake_utils.landmarks import (
+    FLIP68,
+    INNER,
+    JAW,
+    LEFT_BROW,
+    LEFT_EYE,
+    MESH68,
+    MOUTH,
+    NOSE,
+    RIGHT_BROW,
+    RIGHT_EYE,
+    FanLandmarker,
+    MeshLandmarker,
+    _fetch_weights,
+    outer_eye_distance,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = ROOT / "deepfake_utils" / "data" / "samples"
+SHARED_BLAZEFACE = ROOT.parent / "shared" / "models" / "blazeface"
+CLIPS = {"a": 450, "b": 350, "b_as_a": 100}  # name -> frames
+FAN_FILE = "2DFAN4-11f355bf06.pth.tar"
+SFD_FILE = "s3fd-619a316812.pth"
+
+needs_fan = pytest.mark.skipif(
+    importlib.util.find_spec("face_alignment") is None, reason="face-alignment is not installed"
+)
+
+
+@cache
+def clip(name: str, step: int = 10) -> list[Image]:
+    """Every `step`-th frame of a sample clip."""
+    with av.open(str(SAMPLES / f"person_{name}.mp4")) as container:
+        return [
+            frame.to_ndarray(format="rgb24")
+            for i, frame in enumerate(container.decode(video=0))
+            if i % step == 0
+        ]
+
+
+@cache
+def truth(name: str, step: int = 10) -> np.ndarray:
+    """True points (n, 68, 2) of the frames of `clip`."""
+    return np.load(SAMPLES / "truth.npz")[f"landmarks_{name}"].astype(np.float64)[::step]
+
+
+@pytest.fixture(scope="module")
+def landmarker() -> MeshLandmarker:
+    return MeshLandmarker()
+
+
+def errors(points: Points, true: Points) -> np.ndarray:
+    """Distance of each point to the truth in percent of the true eye distance, (68,)."""
+    return 100 * np.linalg.norm(points - true, axis=1) / outer_eye_distance(true)
+
+
+def moved(frame: Image, true: Points, matrix: np.ndarray) -> tuple[Image, Points]:
+    """Frame and points under an affine map, on a frame of the same size."""
+    size = (frame.shape[1], frame.shape[0])
+    shown = cv2.warpAffine(frame, matrix, size, flags=cv2.INTER_AREA)
+    return shown, true @ matrix[:, :2].T + matrix[:, 2]
+
+
+# Points --------------------------------------------------------------------------------------
+
+
+def test_groups_cover_the_68_points_once() -> None:
+    groups = (JAW, RIGHT_BROW, LEFT_BROW, NOSE, RIGHT_EYE, LEFT_EYE, MOUTH)
+    assert [i for g in groups for i in range(68)[g]] == list(range(68))
+    assert list(range(68)[INNER]) == list(range(17, 68))
+
+
+def test_flip68_mirrors_the_true_faces() -> None:
+    assert np.array_equal(FLIP68[FLIP68], np.arange(68))
+    # The rendered heads are nearly symmetric: the mean of the mirrored frames, aligned at the
+    # eyes, looks like the mean of the frames only if every point went to its counterpart.
+    points = truth("a") - truth("a")[:, [36, 45]].mean(axis=1, keepdims=True)
+    mirrored = points[:, FLIP68] * [-1, 1]
+    apart = np.linalg.norm(points.mean(axis=0) - mirrored.mean(axis=0), axis=1)
+    assert apart.max() < 0.25 * outer_eye_distance(points.mean(axis=0))
+
+
+def test_mesh68_names_68_different_mesh_points() -> None:
+    assert MESH68.shape == (68,)
+    assert len(set(MESH68.tolist())) == 68
+    assert MESH68.min() >= 0
+    assert MESH68.max() < 468
+
+
+def test_outer_eye_distance_is_from_36_to_45() -> None:
+    points = np.zeros((68, 2))
+    points[36], points[45] = (10, 20), (13, 24)
+    assert outer_eye_distance(points) == pytest.approx(5.0)
+    with pytest.raises(ValueError, match=r"expected shape \(68, 2\)"):
+        outer_eye_distance(points[:67])
+
+
+# MeshLandmarker: accuracy --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_error_against_the_truth(landmarker: MeshLandmarker, name: str) -> None:
+    per_frame = []
+    for frame, true in zip(clip(name), truth(name), strict=True):
+        faces = landmarker(frame)
+        assert len(faces) == 1
+        assert faces[0].shape == (68, 2)
+        assert faces[0].dtype == np.float64
+        per_frame.append(errors(faces[0], true))
+    all_errors = np.array(per_frame)
+    assert all_errors.mean() < 5.0
+    assert all_errors[:, INNER].mean() < 4.5
+    assert all_errors.mean(axis=1).max() < 8.0  # the worst frame
+    assert all_errors.mean(axis=0)[INNER].max() < 12.0  # the worst point: two swapped would show
+    assert all_errors[:, 36:].mean(axis=0).max() < 7.0  # eyes and mouth are sharper
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLIPS)
+def test_one_face_in_every_frame_and_little_jitter(landmarker: MeshLandmarker, name: str) -> None:
+    frames, true = clip(name, 1), truth(name, 1)
+    assert len(frames) == len(true) == CLIPS[name]
+    faces = [landmarker(frame) for frame in frames]
+    assert {len(found) for found in faces} == {1}
+    eyes = np.array([outer_eye_distance(t) for t in true])
+    off = 100 * (np.array([found[0] for found in faces]) - true) / eyes[:, None, None]
+    assert np.linalg.norm(off, axis=-1).mean() < 5.0
+    # What does not follow the motion: the second difference of the error, in percent of the eye
+    # distance. Independent noise of variance 1 has a second difference of variance 6.
+    second = (off[2:] - 2 * off[1:-1] + off[:-2]) / np.sqrt(6)
+    assert np.linalg.norm(second, axis=-1).mean() < 0.8
+
+
+def test_mirrored_frame_gives_mirrored_points(landmarker: MeshLandmarker) -> None:
+    drift = []
+    for name in ("a", "b"):
+        for frame in clip(name)[::4]:
+            there = landmarker(frame)[0]
+            # a view with negative strides, as users make it
+            back = landmarker(frame[:, ::-1])[0][FLIP68]
+            back[:, 0] = frame.shape[1] - 1 - back[:, 0]
+            assert errors(back, there).mean() < 4.0
+            drift.append((back - there)[:, 0].mean())
+    # an offset between crop and frame counts twice here; half a pixel would be 1.0
+    assert abs(np.mean(drift)) < 0.6
+
+
+@pytest.mark.parametrize("angle", [-60, 35])
+def test_turned_head(landmarker: MeshLandmarker, angle: float) -> None:
+    matrix = cv2.getRotationMatrix2D((191.5, 191.5), angle, 1.0)
+    for frame, true in zip(clip("b")[::7], truth("b")[::7], strict=True):
+        shown, expected = moved(frame, true, matrix)
+        assert errors(landmarker(shown)[0], expected).mean() < 6.0
+
+
+def test_refining_helps_where_the_first_crop_is_poor(landmarker: MeshLandmarker) -> None:
+    once = MeshLandmarker(refine=0)
+    matrix = cv2.getRotationMatrix2D((191.5, 191.5), 0.0, 0.25)
+    first, second = [], []
+    for frame, true in zip(clip("a")[::3], truth("a")[::3], strict=True):
+        shown, expected = moved(frame, true, matrix)
+        first.append(errors(once(shown)[0], expected).mean())
+        second.append(errors(landmarker(shown)[0], expected).mean())
+    assert np.mean(second) < np.mean(first) - 0.5
+    assert np.mean(second) < 6.5
+
+
+@pytest.mark.parametrize(
+    ("left", "top", "right", "bottom"), [(130, 0, 0, 0), (0, 0, 130, 0), (0, 140, 0, 0)]
+)
+def test_face_at_the_frames_edge(
+    landmarker: MeshLandmarker, left: int, top: int, right: int, bottom: int
+) -> None:
+    # 130 px of 384 cut off: the edge runs through the cheek or the forehead
+    for frame, true in zip(clip("a")[::9], truth("a")[::9], strict=True):
+        cut = frame[top : 384 - bottom, left : 384 - right]
+        assert errors(landmarker(cut)[0], true - [left, top]).mean() < 7.0
+
+
+def test_face_that_fills_the_frame(landmarker: MeshLandmarker) -> None:
+    frame, true = clip("a")[0], truth("a")[0]
+    low, high = true.min(axis=0).astype(int), true.max(axis=0).astype(int)
+    cut = frame[low[1] : high[1], low[0] : high[0]]
+    assert errors(landmarker(cut)[0], true - low).mean() < 8.0
+
+
+def test_small_face_in_a_wide_frame_is_searched_for(landmarker: MeshLandmarker) -> None:
+    small = cv2.resize(clip("b")[0], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    frame = np.full((720, 1280, 3), 90, np.uint8)
+    frame[300 : 300 + small.shape[0], 900 : 900 + small.shape[1]] = small
+    true = (truth("b")[0] + 0.5) * 0.5 - 0.5 + [900, 300]
+    assert errors(landmarker(frame)[0], true).mean() < 8.0
+    assert MeshLandmarker(search=False)(frame) == []
+
+
+def test_grey_frame(landmarker: MeshLandmarker) -> None:
+    frame, true = clip("b")[3], truth("b")[3]
+    grey = np.repeat(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    assert errors(landmarker(grey)[0], true).mean() < 6.0
+
+
+# MeshLandmarker: which faces -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("large_first", [True, False])
+def test_largest_face_comes_first(landmarker: MeshLandmarker, large_first: bool) -> None:
+    large, small = clip("b")[0], cv2.resize(clip("a")[0], (250, 250), interpolation=cv2.INTER_AREA)
+    frame = np.full((384, 634, 3), 90, np.uint8)
+    at_large, at_small = (0, 384) if large_first else (250, 0)
+    frame[:, at_large : at_large + 384] = large
+    frame[60:310, at_small : at_small + 250] = small
+    true_large = truth("b")[0] + [at_large, 0]
+    true_small = (truth("a")[0] + 0.5) * (250 / 384) - 0.5 + [at_small, 60]
+    faces = landmarker(frame)
+    assert len(faces) == 2
+    assert errors(faces[0], true_large).mean() < 7.0
+    assert errors(faces[1], true_small).mean() < 8.0
+    only = MeshLandmarker(max_faces=1)(frame)
+    assert len(only) == 1
+    assert np.array_equal(only[0], faces[0])
+
+
+def test_no_face(landmarker: MeshLandmarker) -> None:
+    random = np.random.default_rng(0)
+    for shape in ((360, 640, 3), (300, 200, 3), (1, 300, 3), (1, 1, 3), (5, 131, 3)):
+        assert landmarker(np.full(shape, 128, np.uint8)) == []
+        assert landmarker(random.integers(0, 256, shape, dtype=np.uint8)) == []
+
+
+def test_what_only_the_detector_takes_for_a_face_is_left_out() -> None:
+    # With a low threshold BlazeFace sees faces in smooth noise; FaceMesh knows better.
+    random = np.random.default_rng(1)
+    noise = random.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    frame = cv2.resize(noise, (384, 384), interpolation=cv2.INTER_CUBIC)
+    detected = detector.FaceDetector(min_score=0.05)(frame)
+    assert detected
+    assert len(MeshLandmarker(min_score=0.05)(frame)) < len(detected)
+
+
+def test_min_score_leaves_out_uncertain_faces() -> None:
+    frame = clip("a")[0]
+    score = detector.FaceDetector()(frame)[0].score
+    assert MeshLandmarker(min_score=score - 0.01)(frame)
+    assert MeshLandmarker(min_score=0.9999)(frame) == []
+
+
+def test_mesh468_holds_the_68(landmarker: MeshLandmarker) -> None:
+    frame = clip("a")[5]
+    before = frame.copy()
+    (points,) = landmarker.mesh468(frame)
+    assert points.shape == (468, 2)
+    assert np.array_equal(points[MESH68], MeshLandmarker(mirror=False)(frame)[0])
+    assert np.array_equal(frame, before)
+
+
+# MeshLandmarker: errors ----------------------------------------------------------------------
+
+
+def test_wrong_input_says_what_is_expected(landmarker: MeshLandmarker) -> None:
+    with pytest.raises(TypeError, match=r"frame: expected uint8 in 0\.\.255, got float32"):
+        landmarker(np.zeros((64, 64, 3), np.float32))
+    with pytest.raises(ValueError, match=r"frame: expected shape \(H, W, 3\) in RGB, got \(64, 64"):
+        landmarker(np.zeros((64, 64), np.uint8))
+
+
+def test_wrong_arguments_say_what_is_expected() -> None:
+    with pytest.raises(ValueError, match=r"min_score: expected a number between 0 and 1, got 1\.5"):
+        MeshLandmarker(min_score=1.5)
+    with pytest.raises(ValueError, match="max_faces: expected 1 or more"):
+        MeshLandmarker(max_faces=0)
+    with pytest.raises(ValueError, match="refine: expected 0 or more, got -1"):
+        MeshLandmarker(refine=-1)
+
+
+@pytest.mark.parametrize("name", models.MODEL_SHA256)
+def test_changed_or_missing_model_file(tmp_path: Path, name: str) -> None:
+    for model in models.MODEL_SHA256:
+        shutil.copy(models.MODELS_DIR / model, tmp_path)
+    assert MeshLandmarker(models_dir=tmp_path)(clip("a")[0])
+    data = bytearray((tmp_path / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ValueError, match=rf"{name}: expected sha256 .*got .*reinstall"):
+        MeshLandmarker(models_dir=tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(FileNotFoundError, match=f"expected the model {name}"):
+        MeshLandmarker(models_dir=tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["models", "samples"])
+def test_notice_names_every_file_with_its_hash(folder: str) -> None:
+    path = ROOT / "deepfake_utils" / "data" / folder
+    notice = (path / "NOTICE").read_text(encoding="utf-8")
+    files = [p for p in path.iterdir() if p.name not in ("NOTICE", "LICENSE")]
+    assert files
+    for file in files:
+        part = notice.split(f"\n{file.name}\n")[1].split("\n\n")[0]
+        assert hashlib.sha256(file.read_bytes()).hexdigest() in part
+
+
+def test_both_ways_of_running_a_net_agree() -> None:
+    # OpenCV 5 has an engine that gives one output at a time; then `_forward` asks twice.
+    class OneAtATime:
+        def __init__(self, net: cv2.dnn.Net) -> None:
+            self.net = net
+
+        def forward(self, names: str | list[str]) -> np.ndarray:
+            if not isinstance(names, str):
+                raise cv2.error("one output only")
+            return self.net.forward(names)
+
+    net = models.read_model(models.MESH_FILE)
+    net.setInput(np.full((1, 3, 192, 192), 0.5, np.float32))
+    names = ["conv2d_21", "conv2d_31"]
+    for a, b in zip(
+        models.forward(net, names), models.forward(OneAtATime(net), names), strict=True
+    ):
+        assert np.allclose(a.ravel(), b.ravel(), atol=1e-3)
+
+
+# FAN -----------------------------------------------------------------------------------------
+
+
+def test_fan_without_the_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "face_alignment", None)
+    with pytest.raises(ImportError, match=r"pip install 'deepfake-utils\[fan\]'"):
+        FanLandmarker()
+
+
+def test_fan_arguments() -> None:
+    with pytest.raises(ValueError, match="detector: expected 'blazeface', 'sfd' or None"):
+        FanLandmarker(detector="dlib")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="max_faces: expected 1 or more"):
+        FanLandmarker(max_faces=0)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of torch.hub's downloads, empty."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    folder = tmp_path / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_weights_are_downloaded_once_and_checked(hub: Path, tmp_path: Path) -> None:
+    served = tmp_path / "net.pth"
+    served.write_bytes(b"weights")
+    expected = {"net.pth": sha256(served)}
+    assert _fetch_weights(served.as_uri(), expected).read_bytes() == b"weights"
+    served.unlink()
+    assert _fetch_weights(served.as_uri(), expected) == hub / "net.pth"
+    (hub / "net.pth").write_bytes(b"Weights")
+    with pytest.raises(ValueError, match=r"net\.pth: expected sha256 .* it was not loaded"):
+        _fetch_weights(served.as_uri(), expected)
+    (hub / "net.pth").unlink()
+    with pytest.raises(ConnectionError, match=r"could not download .*net\.pth"):
+        _fetch_weights(served.as_uri(), expected)
+    with pytest.raises(ValueError, match=r"expected a sha256 for other\.pth"):
+        _fetch_weights((tmp_path / "other.pth").as_uri(), expected)
+
+
+class _Trap:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (self.path,)  # type: ignore[return-value]
+
+
+@pytest.mark.fan
+@needs_fan
+@pytest.mark.parametrize("name", [FAN_FILE, SFD_FILE])
+def test_fan_does_not_load_changed_weights(hub: Path, tmp_path: Path, name: str) -> None:
+    sprung = tmp_path / "sprung"
+    for file in (FAN_FILE, SFD_FILE):
+        (hub / file).write_bytes(b"fine")
+    (hub / name).write_bytes(pickle.dumps(_Trap(sprung)))
+    hashes = {file: hashlib.sha256(b"fine").hexdigest() for file in (FAN_FILE, SFD_FILE)}
+    with pytest.raises(ValueError, match=f"{name}: expected sha256"):
+        FanLandmarker(device="cpu", detector="sfd", weights_sha256=hashes)
+    assert not sprung.exists()
+    pickle.loads((hub / name).read_bytes())
+    assert sprung.exists()  # the trap works
+
+
+@pytest.mark.slow  # compiles a part of face-alignment
+@pytest.mark.fan
+@needs_fan
+def test_fan_with_random_weights(hub: Path) -> None:
+    # The real weights are on one server only. These show the plumbing: which faces, what order,
+    # what shape, in whose coordinates; not where the points lie in a face.
+    from face_alignment.models import FAN
+
+    torch.manual_seed(0)
+    torch.save(FAN(4).state_dict(), hub / FAN_FILE)
+    hashes = {FAN_FILE: sha256(hub / FAN_FILE)}
+    fan = FanLandmarker(device="cpu", flip=False, weights_sha256=hashes)
+    assert fan.detector == "blazeface"
+    assert fan(np.full((360, 640, 3), 128, np.uint8)) == []
+
+    frame = np.full((384, 634, 3), 90, np.uint8)
+    frame[60:310, :250] = cv2.resize(clip("a")[0], (250, 250), interpolation=cv2.INTER_AREA)
+    frame[:, 250:] = clip("b")[0]
+    faces = fan(frame)
+    assert [p.shape for p in faces] == [(68, 2), (68, 2)]
+    assert {p.dtype for p in faces} == {np.dtype(np.float64)}
+    sizes = [np.prod(np.ptp(p, axis=0)) for p in faces]
+    assert sizes[0] >= sizes[1]
+
+    fan.max_faces = 1
+    (only,) = fan(frame)
+    # Untrained points lie anywhere in FAN's crop, which is about twice the face's box.
+    true = truth("b")[0] + [250, 0]
+    assert np.abs(only - true.mean(axis=0)).max() < 1.5 * np.ptp(true, axis=0).max()
+    with pytest.raises(TypeError, match="frame: expected uint8"):
+        fan(frame.astype(np.float32))
+
+
+@pytest.mark.fan
+@needs_fan
+@pytest.mark.skipif(not SHARED_BLAZEFACE.is_dir(), reason="../shared is not here")
+def test_own_blazeface_agrees_with_face_alignments() -> None:
+    # In torch, with weights published by somebody else: an independent reading of the
+    # same network, so nearly the same boxes.
+    from face_alignment.detection.blazeface import FaceDetector as TorchBlazeFace
+
+    (weights,) = SHARED_BLAZEFACE.rglob("blazeface.pth")
+    other = TorchBlazeFace(
+        "cpu", path_to_detector=str(weights), path_to_anchor=str(weights.parent / "anchors.npy")
+    )
+    own = detector.FaceDetector()
+    for name in ("a", "b"):
+        for frame in clip(name)[::9]:
+            theirs = np.asarray(other.detect_from_image(frame))
+            (ours,) = own(frame)
+            assert len(theirs) == 1
+            assert detector.overlap(ours.box, theirs[:, :4])[0] > 0.8

@@ -1,0 +1,114 @@
+"""pytest tests/test_notebooks.py: the notebooks are clean, and run from top to bottom."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import cv2
+import nbformat
+import pytest
+
+from deepfake_utils.video import read_video_info
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory):
+    """(output folder, executed notebook) of a short run of the quick-start notebook."""
+    folder = tmp_path_factory.mktemp("quickstart")
+    copy = folder / "executed.ipynb"
+    environment = {**os.environ, "FAST_RUN": "1", "DEEPFAKE_OUTPUT": str(folder / "output")}
+    done = subprocess.run(
+        [sys.executable, FOLDER / "run.py", "00_quickstart.ipynb", copy],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder / "output", nbformat.read(copy, as_version=4)
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebooks_are_valid_clean_and_short(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert "colab.research.google.com" in notebook.cells[0].source
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == [] and cell.execution_count is None
+            assert len(cell.source.splitlines()) < 10, cell.source
+
+
+def test_quickstart_leaves_what_it_promises(quickstart):
+    output, _ = quickstart
+    for name in ("predictions.png", "losses.png"):
+        assert cv2.imread(str(output / name)) is not None
+    with av.open(str(output / "predictions.gif")) as gif:
+        assert len(list(gif.decode(video=0))) >= 2
+    info = read_video_info(output / "swap.mp4")
+    assert (info.width, info.height, info.frame_count, info.fps) == (384, 384, 25, 25.0)
+    assert info.has_audio
+    assert (output / "quickstart.safetensors").stat().st_size > 1e6
+    assert len(list((output / "faces" / "a").glob("*.png"))) == 35
+
+
+def test_quickstart_tells_the_score_between_its_bounds(quickstart):
+    output, _ = quickstart
+    summary = json.loads((output / "summary.json").read_text())
+    score = summary["inner_face_psnr_db"]
+    assert 17.0 < score["no_swap_db"] < 20.0
+    assert score["perfect_db"] > 33.0
+    assert 10.0 < score["swap_db"] < score["perfect_db"]  # after seconds of training only
+    assert summary["faces"] == {"a": 35, "b": 35}
+    assert summary["frames_without_face"] == 0
+    assert set(summary["seconds"]) == {"extract", "train", "swap", "score"}
+    assert summary["peak_memory_mb"] < 4000
+    assert {"python", "torch", "numpy"} <= set(summary["versions"])
+
+
+def test_quickstart_shows_pictures_forms_and_videos(quickstart):
+    _, notebook = quickstart
+    shown = [
+        kind
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        for kind in output.get("data", {})
+    ]
+    assert shown.count("image/png") >= 7
+    assert shown.count("application/vnd.jupyter.widget-view+json") >= 4
+    html = [
+        output["data"]["text/html"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "text/html" in output.get("data", {})
+    ]
+    assert sum(text.count("<video") for text in html) == 2
+
+
+def test_an_unknown_notebook_is_told():
+    done = subprocess.run(
+        [sys.executable, FOLDER / "run.py", "none.ipynb"], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "00_quickstart.ipynb" in done.stderr
+
+
+def test_a_failing_cell_fails_the_run(tmp_path):
+    (tmp_path / "run.py").write_text((FOLDER / "run.py").read_text())
+    broken = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
+    nbformat.write(broken, tmp_path / "broken.ipynb")
+    done = subprocess.run(
+        [sys.executable, tmp_path / "run.py", "broken.ipynb"], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
