@@ -27,7 +27,7 @@ setup(
     # Lower bounds only, and none above what Colab has: installing there must change nothing of
     # Colab's own. Exact versions for development are in constraints.txt.
     install_requires=[
-        "torch>=2.4",
+        "torch>=2.6",
         "numpy>=1.26",
         "opencv-python-headless>=4.10",
         "albumentations>=2.0",
@@ -42,7 +42,9 @@ setup(
         # face-alignment brings desktop OpenCV, which shares its cv2 folder with the headless one
         # and needs libGL: `make fan` installs the two in the order that works everywhere.
         "fan": ["face-alignment>=1.5"],
+        "multi": ["accelerate>=1.0"],  # several processes or GPUs
         "dev": [
+            "accelerate",
             "ipykernel",
             "mypy",
             "nbclient",

@@ -10,9 +10,11 @@ For your own or consenting people's faces, or synthetic ones. What is written sa
 modified by AI.
 """
 
+from .augmentation import photometric_augment
 from .autoencoder import AutoencoderConfig, FaceSwapAutoencoder, preset
-from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from .dataset import Batch, FaceDataset, endless_batches, photometric_augment
+from .checkpoint import Checkpoint, load_checkpoint, load_seed_weights, save_checkpoint
+from .dataset import Batch, FaceDataset, endless_batches
+from .expression import score_sample_expression
 from .faces import AlignedFace, FaceSet, align_face, extract_faces, face_mask, load_faces
 from .images import Image, Matrix, Points, read_image, to_image, to_tensor, write_image
 from .landmarks import FanLandmarker, Landmarker, MeshLandmarker
@@ -23,10 +25,13 @@ from .plotting import (
     plot_prediction_grid,
     show_images,
 )
+from .recipe import Pace, TrainConfig, plateaued, recipe
+from .resuming import start_or_resume
 from .samples import load_truth, sample_clips
 from .scorecard import inner_face_psnr, score_clip, score_sample_swap
+from .storage import CheckpointStore
 from .swapping import SwapConfig, Swapper, swap_video
-from .training import StepResult, TrainConfig, Trainer, recipe, start_or_resume
+from .training import StepResult, Trainer
 from .umeyama import invert, transform_points, umeyama_batch
 from .video import VideoInfo, VideoWriter, read_frames, read_video_info
 from .warping import WarpConfig, random_transform, random_warp, warp_batch
@@ -38,6 +43,7 @@ __all__ = [
     "AutoencoderConfig",
     "Batch",
     "Checkpoint",
+    "CheckpointStore",
     "FaceDataset",
     "FaceSet",
     "FaceSwapAutoencoder",
@@ -46,6 +52,7 @@ __all__ = [
     "Landmarker",
     "Matrix",
     "MeshLandmarker",
+    "Pace",
     "Points",
     "StepResult",
     "SwapConfig",
@@ -63,8 +70,10 @@ __all__ = [
     "invert",
     "load_checkpoint",
     "load_faces",
+    "load_seed_weights",
     "load_truth",
     "photometric_augment",
+    "plateaued",
     "plot_landmarks",
     "plot_losses",
     "plot_pairs",
@@ -79,6 +88,7 @@ __all__ = [
     "sample_clips",
     "save_checkpoint",
     "score_clip",
+    "score_sample_expression",
     "score_sample_swap",
     "show_images",
     "start_or_resume",

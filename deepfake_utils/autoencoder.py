@@ -20,6 +20,7 @@ from torch import nn
 
 Identity = Literal["A", "B"]
 IDENTITIES: tuple[Identity, Identity] = ("A", "B")
+POINTS = 68  # landmarks of a face
 LEAK = 0.1  # slope of the leaky ReLU after every convolution but the last
 
 
@@ -35,6 +36,10 @@ class AutoencoderConfig:
     min_channels: int = 64  # where the halving stops
     residual_blocks: int = 0  # residual blocks after each upscaling of a decoder
     shuffled_output: bool = False  # True makes the last doubling cheap: colours by pixel shuffle
+    kernel: int = 5  # side of the encoder's convolutions: 5 as in 2017, 3 for a third of the work
+    pad_after: bool = False  # True pads those more to the right and below, as old networks did
+    mask: bool = False  # True draws a mask of the face beside its colours
+    landmarks: bool = False  # True joins the 68 points to the code
     coverage: float = 0.75  # share of the picture's side that the mean face spans (see faces)
 
     def __post_init__(self) -> None:
@@ -52,6 +57,8 @@ class AutoencoderConfig:
                 "expected residual_blocks >= 0 and min_channels >= 1, "
                 f"got {self.residual_blocks} and {self.min_channels}"
             )
+        if self.kernel not in (3, 5):
+            raise ValueError(f"kernel: expected 3 or 5, got {self.kernel}")
         if not 0.2 <= self.coverage <= 1.0:
             raise ValueError(f"coverage: expected 0.2 to 1.0, got {self.coverage}")
 
@@ -76,6 +83,7 @@ def preset(name: Literal["original", "quick"], image_size: int = 64) -> Autoenco
             decoder_channels=64,
             min_channels=32,
             shuffled_output=True,
+            kernel=3,
         ),
     }
     if name not in presets:
@@ -103,12 +111,28 @@ def smallest_map(image_size: int) -> tuple[int, int]:
     return halvings, side
 
 
-class Downscale(nn.Sequential):
-    """(B, in, H, W) -> (B, out, H/2, W/2): a 5x5 convolution with stride 2."""
+class PadAfterConv2d(nn.Conv2d):
+    """A convolution with stride 2 whose padding has one pixel more to the right and below.
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    TensorFlow's "same" padding, which the networks of 2017 were trained with.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, in, H, W) -> (B, out, H/2, W/2)."""
+        before = self.kernel_size[0] // 2 - 1
+        x = F.pad(x, (before, before + 1, before, before + 1))
+        return F.conv2d(x, self.weight, self.bias, self.stride)
+
+
+class Downscale(nn.Sequential):
+    """(B, in, H, W) -> (B, out, H/2, W/2): a convolution with stride 2."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int = 5, pad_after: bool = False
+    ) -> None:
+        kind = PadAfterConv2d if pad_after else nn.Conv2d
         super().__init__(
-            nn.Conv2d(in_channels, out_channels, 5, stride=2, padding=2),
+            kind(in_channels, out_channels, kernel, stride=2, padding=kernel // 2),
             nn.LeakyReLU(LEAK, inplace=True),
         )
 
@@ -138,40 +162,53 @@ class Residual(nn.Module):
         return F.leaky_relu(x + self.second(inner), LEAK)
 
 
-class Encoder(nn.Sequential):
+class Encoder(nn.Module):
     """(B, 3, S, S) in 0..1 -> (B, decoder_channels, 2s, 2s), s the smallest map's side."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
         halvings, side = smallest_map(config.image_size)
         widths = [min(config.base_channels * 2**i, config.max_channels) for i in range(halvings)]
         last = widths[-1]
-        super().__init__(
-            *(Downscale(i, o) for i, o in zip([3, *widths], widths, strict=False)),
+        self.down = nn.Sequential(
+            *(
+                Downscale(i, o, config.kernel, config.pad_after)
+                for i, o in zip([3, *widths], widths, strict=False)
+            ),
             nn.Flatten(),
-            nn.Linear(last * side * side, config.code_size),
-            nn.Linear(config.code_size, last * side * side),
-            nn.Unflatten(1, (last, side, side)),
-            Upscale(last, config.decoder_channels),
         )
+        self.to_code = nn.Linear(last * side * side, config.code_size)
+        joined = config.code_size + (2 * POINTS if config.landmarks else 0)
+        self.from_code = nn.Linear(joined, last * side * side)
+        self.up = nn.Sequential(
+            nn.Unflatten(1, (last, side, side)), Upscale(last, config.decoder_channels)
+        )
+
+    def forward(self, faces: torch.Tensor, points: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, 3, S, S) in 0..1, and (B, 68, 2) in 0..1 if asked for -> (B, C, 2s, 2s)."""
+        code = self.to_code(self.down(faces))  # (B, code_size)
+        if points is not None:
+            code = torch.cat([code, points.flatten(1).to(code.dtype)], dim=1)
+        return cast(torch.Tensor, self.up(self.from_code(code)))
 
 
 class Decoder(nn.Sequential):
-    """(B, decoder_channels, 2s, 2s) -> (B, 3, S, S) in 0..1."""
+    """(B, decoder_channels, 2s, 2s) -> (B, 3, S, S) in 0..1, with a mask (B, 4, S, S)."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         halvings, _ = smallest_map(config.image_size)
         doublings = halvings - 1 - config.shuffled_output
         layers: list[nn.Module] = []
-        width = config.decoder_channels
+        width, planes = config.decoder_channels, 4 if config.mask else 3
         for _ in range(doublings):
             narrow = max(width // 2, config.min_channels)
             layers.append(Upscale(width, narrow))
             layers.extend(Residual(narrow) for _ in range(config.residual_blocks))
             width = narrow
         if config.shuffled_output:
-            layers += [nn.Conv2d(width, 12, 3, padding=1), nn.PixelShuffle(2)]
+            layers += [nn.Conv2d(width, 4 * planes, 3, padding=1), nn.PixelShuffle(2)]
         else:
-            layers.append(nn.Conv2d(width, 3, 5, padding=2))
+            layers.append(nn.Conv2d(width, planes, 5, padding=2))
         super().__init__(*layers, nn.Sigmoid())
 
 
@@ -192,41 +229,57 @@ class FaceSwapAutoencoder(nn.Module):
             self.decoders = nn.ModuleDict({name: Decoder(self.config) for name in IDENTITIES})
             initialise(self)
 
-    def forward(self, faces: torch.Tensor, identity: Identity) -> torch.Tensor:
+    def forward(
+        self, faces: torch.Tensor, identity: Identity, points: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Draw `faces` as person `identity`.
 
         Args:
             faces: (B, 3, S, S) float in 0..1, S = `config.image_size`.
             identity: "A" or "B", whose decoder draws.
+            points: (B, 68, 2) float, the faces' landmarks (x, y) as shares of their side, 0..1;
+                for a network with `config.landmarks` only.
 
         Returns:
-            (B, 3, S, S) in 0..1.
+            (B, 3, S, S) in 0..1; with `config.mask` (B, 4, S, S), whose fourth plane is the mask.
 
         Raises:
             ValueError: if the shape does not fit the network or the identity is another.
         """
-        self._check(faces, identity)
-        return cast(torch.Tensor, self.decoders[identity](self.encoder(faces)))
+        self._check(faces, identity, points)
+        return cast(torch.Tensor, self.decoders[identity](self.encoder(faces, points)))
 
     def forward_pair(
-        self, faces_a: torch.Tensor, faces_b: torch.Tensor
+        self,
+        faces_a: torch.Tensor,
+        faces_b: torch.Tensor,
+        points_a: torch.Tensor | None = None,
+        points_b: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Each person through their own decoder, the encoder run once for both: quicker.
 
         Args:
             faces_a: (B, 3, S, S) float in 0..1.
             faces_b: (B', 3, S, S) float in 0..1.
+            points_a: (B, 68, 2), as in `forward`.
+            points_b: (B', 68, 2).
 
         Returns:
-            A as A, (B, 3, S, S), and B as B, (B', 3, S, S).
-        """
-        self._check(faces_a, "A")
-        self._check(faces_b, "B")
-        codes = self.encoder(torch.cat([faces_a, faces_b]))  # (B + B', C, 2s, 2s)
-        code_a, code_b = codes.split([len(faces_a), len(faces_b)])
-        return self.decoders["A"](code_a), self.decoders["B"](code_b)
+            A as A, (B, 3, S, S), and B as B, (B', 3, S, S); four planes with `config.mask`.
 
-    def _check(self, faces: torch.Tensor, identity: str) -> None:
+        Raises:
+            ValueError: if a shape does not fit the network.
+        """
+        self._check(faces_a, "A", points_a)
+        self._check(faces_b, "B", points_b)
+        points = None
+        if points_a is not None and points_b is not None:
+            points = torch.cat([points_a, points_b])
+        maps = self.encoder(torch.cat([faces_a, faces_b]), points)  # (B + B', C, 2s, 2s)
+        map_a, map_b = maps.split([len(faces_a), len(faces_b)])
+        return self.decoders["A"](map_a), self.decoders["B"](map_b)
+
+    def _check(self, faces: torch.Tensor, identity: str, points: torch.Tensor | None) -> None:
         size = self.config.image_size
         if identity not in IDENTITIES:
             raise ValueError(f"expected identity 'A' or 'B', got {identity!r}")
@@ -234,6 +287,13 @@ class FaceSwapAutoencoder(nn.Module):
             raise ValueError(
                 f"expected faces (B, 3, {size}, {size}), got {tuple(faces.shape)}; resize them or "
                 f"build the network with image_size={faces.shape[-1]}"
+            )
+        wanted = (len(faces), POINTS, 2) if self.config.landmarks else None
+        got = None if points is None else tuple(points.shape)
+        if got != wanted:
+            raise ValueError(
+                f"expected points {wanted} for a network with landmarks={self.config.landmarks}, "
+                f"got {got}"
             )
 
 

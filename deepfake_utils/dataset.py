@@ -7,25 +7,23 @@ and target can never disagree.
 
 from __future__ import annotations
 
-import math
+import itertools
 import os
-import random
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
+from .augmentation import Augment
 from .devices import pick_device
 from .faces import FaceSet, face_mask, load_faces
-from .images import Image, to_image, to_tensor
-from .landmarks import LEFT_EYE, MOUTH, RIGHT_EYE
-from .warping import WarpConfig, warp_batch
+from .landmarks import FLIP68, LEFT_EYE, MOUTH, RIGHT_EYE
+from .warping import WarpConfig, Warps, draw_warps, warp_batch
 
-Augment = Callable[[Image, int], Image]  # (face, seed) -> face of the same shape
 FINER = 1.25  # crops are kept this much finer than the network's pixels, to be sampled from
 
 
@@ -35,57 +33,8 @@ class Batch(NamedTuple):
     warped: torch.Tensor  # (B, 3, S, S) float32 in 0..1, what the network is shown
     target: torch.Tensor  # (B, 3, S, S) float32 in 0..1, what it should draw
     weight: torch.Tensor  # (B, 1, S, S) float32, how much each pixel of the target matters
-
-
-class PhotometricAugment:
-    """Random brightness, contrast and colour shift, by albumentations.
-
-    Called with (face, seed), it returns the face changed: (H, W, 3) RGB uint8 in and out. Equal
-    seeds change a face equally.
-    """
-
-    def __init__(self, strength: float) -> None:
-        self.strength = strength
-        self._pipeline: Any = None
-
-    def __call__(self, face: Image, seed: int) -> Image:
-        """Change light and colour of `face` as `seed` says."""
-        if self._pipeline is None:
-            self._pipeline = self._build()
-        # One generator for all transforms: given a seed each, they would all draw the same.
-        self._pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        return np.asarray(self._pipeline(image=face)["image"], np.uint8)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Worker processes build the pipeline themselves."""
-        return {"strength": self.strength, "_pipeline": None}
-
-    def _build(self) -> Any:
-        # albumentations asks the network for news when it is imported, unless told not to.
-        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-        import albumentations
-
-        light, shift = 0.15 * self.strength, round(12 * self.strength)
-        return albumentations.Compose(
-            [
-                albumentations.RandomBrightnessContrast(light, light, p=0.8),
-                albumentations.RGBShift(*[(-shift, shift)] * 3, p=0.8),
-            ]
-        )
-
-
-def photometric_augment(strength: float = 1.0) -> PhotometricAugment:
-    """A random change of brightness, contrast and colour for `FaceDataset`.
-
-    Args:
-        strength: 1 is about what differs between two rooms; 0 changes nothing.
-
-    Raises:
-        ValueError: if `strength` is negative.
-    """
-    if not 0.0 <= strength < math.inf:
-        raise ValueError(f"strength: expected at least 0, got {strength}")
-    return PhotometricAugment(strength)
+    mask: torch.Tensor | None = None  # (B, 1, S, S) float32 in 0..1, where the target is face
+    points: torch.Tensor | None = None  # (B, 68, 2) float32, its landmarks (x, y) in 0..1
 
 
 def weight_map(
@@ -113,31 +62,8 @@ def weight_map(
     return weight.astype(np.float32)
 
 
-def _draw(below: int, generator: torch.Generator | None) -> int:
-    return int(torch.randint(below, (), generator=generator).item())
-
-
-class RandomItems(Sampler[tuple[int, int]]):
-    """Random indices without end, each with the seed of its change.
-
-    As the seeds come from here, batches do not depend on how many workers make them.
-    """
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed = count, seed
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Pairs (index below `count`, seed)."""
-        generator = torch.Generator().manual_seed(self.seed)
-        while True:
-            yield _draw(self.count, generator), _draw(2**31, generator)
-
-
-class FaceDataset(Dataset[torch.Tensor]):
-    """One person's crops with light and colour changed anew each time.
-
-    An item is a (4, N, N) uint8 tensor: RGB, and the loss weight times 64. N is somewhat finer
-    than the network's size, so that `endless_batches` can cut a sharp pair from it.
+class FaceDataset:
+    """One person's crops, made ready to cut training pairs from.
 
     Args:
         faces: what `faces.load_faces` read, or the folder to read.
@@ -145,6 +71,12 @@ class FaceDataset(Dataset[torch.Tensor]):
         coverage: share of that side that the mean face shall span (`AutoencoderConfig.coverage`).
         augment: changes light and colour; None leaves the crops as they are.
         features: weight of eyes and mouth in the loss; the rest of the face has 1.
+        background: weight of what is outside the face.
+
+    Attributes:
+        planes: (N, 5, M, M) uint8 tensor: RGB, the loss weight times 64, and the face's mask times
+            255. M is somewhat larger than `size`, to cut a sharp pair from it.
+        points: (N, 68, 2) float32 tensor, the landmarks (x, y) in -1..1 from edge to edge, or None.
 
     Raises:
         ValueError: if there are fewer than two crops, or they are cut closer than `coverage`.
@@ -157,6 +89,7 @@ class FaceDataset(Dataset[torch.Tensor]):
         coverage: float = 0.75,
         augment: Augment | None = None,
         features: float = 3.0,
+        background: float = 0.1,
     ) -> None:
         self.faces = faces if isinstance(faces, FaceSet) else load_faces(faces)
         if len(self.faces) < 2:
@@ -173,54 +106,160 @@ class FaceDataset(Dataset[torch.Tensor]):
                 f"coverage: expected at least that of the crops ({self.faces.coverage}), got "
                 f"{coverage}; extract the faces again with a lower coverage"
             )
-        self.size = size
+        self.size, self.augment = size, augment
         self.view = self.faces.coverage / coverage
-        self.augment = augment
-        fine = round(size / self.view * FINER)
         crop = self.faces.images.shape[1]
-        self.images = np.stack(
-            [
-                cv2.resize(image, (fine, fine), interpolation=cv2.INTER_AREA)
-                if fine < crop
-                else image
-                for image in self.faces.images
-            ]
-        )
-        fine = self.images.shape[1]
-        weights = np.ones((len(self.images), fine, fine), np.float32)
-        if self.faces.landmarks is not None:
-            for weight, points in zip(weights, self.faces.landmarks, strict=True):
-                weight[:] = weight_map((points + 0.5) * fine / crop - 0.5, fine, features=features)
-        self.weights = np.rint(np.clip(weights * 64.0, 0.0, 255.0)).astype(np.uint8)
+        fine = min(crop, round(size / self.view * FINER))
+        landmarks = self.faces.landmarks
+        planes = np.full((len(self.faces), 5, fine, fine), 64, np.uint8)
+        planes[:, 4] = 255  # without landmarks all of the crop counts as face
+        for index, image in enumerate(self.faces.images):
+            smaller = cv2.resize(image, (fine, fine), interpolation=cv2.INTER_AREA)
+            planes[index, :3] = smaller.transpose(2, 0, 1)
+            if landmarks is not None:
+                points = (landmarks[index] + 0.5) * fine / crop - 0.5
+                weight = weight_map(points, fine, background, features)
+                mask = face_mask(points, (fine, fine))
+                planes[index, 3] = np.rint(np.clip(weight * 64.0, 0.0, 255.0))
+                planes[index, 4] = np.rint(mask * 255.0)
+        self.planes = torch.from_numpy(planes)
+        self.points: torch.Tensor | None = None
+        if landmarks is not None:
+            self.points = torch.from_numpy((landmarks + 0.5) / crop * 2.0 - 1.0).float()
 
     def __len__(self) -> int:
         """Number of crops."""
-        return len(self.images)
+        return len(self.planes)
 
     def __getitem__(self, item: int | tuple[int, int]) -> torch.Tensor:
-        """Crop `index` with other light and colour, (4, N, N) uint8.
+        """Crop `index`, with other light and colour if asked for, (3, M, M) uint8.
 
         Args:
             item: the index, or (index, seed of the change).
         """
-        # Drawn from torch, which seeds each worker differently, unlike numpy's generator.
-        index, seed = item if isinstance(item, tuple) else (item, _draw(2**31, None))
-        image = self.images[index]
-        if self.augment is not None:
-            image = self.augment(image, seed)
-        both = np.dstack([image, self.weights[index]])
-        return torch.from_numpy(np.ascontiguousarray(both.transpose(2, 0, 1)))
+        index, seed = item if isinstance(item, tuple) else (item, 0)
+        face = self.planes[index, :3]
+        if self.augment is None:
+            return face
+        changed = self.augment(np.ascontiguousarray(face.permute(1, 2, 0).numpy()), seed)
+        return torch.from_numpy(np.ascontiguousarray(changed.transpose(2, 0, 1)))
 
-    def preview(self, count: int = 4) -> list[Image]:
-        """Some crops, evenly spaced, as the network sees them: unchanged and unwarped.
+    def still(self, indices: Sequence[int] | None = None) -> Batch:
+        """Crops as they are, neither changed nor warped, the way the network sees a face.
 
-        Returns:
-            (size, size, 3) RGB uint8 each.
+        Args:
+            indices: which; None for all.
         """
-        chosen = np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int)
-        faces = torch.stack([to_tensor(self.images[index]) for index in chosen])
+        chosen = torch.arange(len(self)) if indices is None else torch.tensor(indices)
+        points = None if self.points is None else self.points[chosen]
         still = WarpConfig(rotation_deg=0.0, zoom=0.0, shift=0.0, flip=0.0, jitter=0.0)
-        return [to_image(face) for face in warp_batch(faces, None, self.size, self.view, still)[1]]
+        return _make_pairs(self.planes[chosen], points, None, self, still)
+
+    def preview(self, count: int = 4) -> Batch:
+        """Some crops, evenly spaced, as `still`."""
+        chosen = np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int)
+        return self.still(chosen.tolist())
+
+
+class Batches(Iterator[Batch]):
+    """Random training pairs without end; see `endless_batches`.
+
+    Batch number k depends on the seed and on k alone, so a run goes on exactly where it was, and
+    several processes can make their shares of the same batch.
+
+    Attributes:
+        position: batches made so far.
+    """
+
+    def __init__(
+        self,
+        dataset: FaceDataset,
+        batch_size: int,
+        warp: WarpConfig,
+        device: torch.device,
+        workers: int,
+        seed: int,
+    ) -> None:
+        self.dataset, self.batch_size, self.warp = dataset, batch_size, warp
+        self.workers, self.seed = workers, seed
+        self.position = 0
+        self._share = slice(None)
+        self._mask = self._landmarks = True
+        self.to(device)
+        self._changed: Iterator[torch.Tensor] | None = None
+
+    def to(self, device: torch.device) -> None:
+        """Keep the crops on that device, and make the pairs there."""
+        self.device = device
+        self._planes = self.dataset.planes.to(device)
+        self._points = None if self.dataset.points is None else self.dataset.points.to(device)
+
+    def leave_out(self, mask: bool = False, points: bool = False) -> None:
+        """Save the time to make what a network does not use."""
+        self._mask, self._landmarks = not mask, not points
+
+    def seek(self, position: int) -> None:
+        """Go on with batch number `position`, counted from 0."""
+        self.position, self._changed = position, None
+
+    def shard(self, rank: int, count: int) -> None:
+        """Make only the `rank`-th of `count` equal shares of each batch: one process's part.
+
+        Raises:
+            ValueError: if the batch cannot be shared out equally.
+        """
+        if self.batch_size % count:
+            raise ValueError(
+                f"batch_size: expected a multiple of the {count} processes, got {self.batch_size}"
+            )
+        share = self.batch_size // count
+        self._share = slice(rank * share, (rank + 1) * share)
+        self._changed = None
+
+    def __next__(self) -> Batch:
+        """The next batch."""
+        indices, _, rng = self._draw(self.position)
+        warps = draw_warps(self.batch_size, rng, self.warp).part(self._share)
+        chosen = torch.tensor(indices[self._share], device=self.device)
+        planes = self._planes[chosen, : 5 if self._mask else 4]  # (B, 4 or 5, M, M) uint8
+        if self.dataset.augment is not None:
+            if self._changed is None:
+                self._changed = self._change()
+            planes[:, :3] = next(self._changed).to(self.device, non_blocking=True)
+        self.position += 1
+        points = None
+        if self._points is not None and self._landmarks:
+            points = self._points[chosen]
+        return _make_pairs(planes, points, warps, self.dataset, self.warp)
+
+    def _draw(self, position: int) -> tuple[list[int], list[int], np.random.Generator]:
+        """Indices, seeds of the change of light, and the chance that is left for the warps.
+
+        From random numbers that are counted through rather than drawn one from the other: J.
+        Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
+        """
+        rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, position]))
+        indices = rng.integers(len(self.dataset), size=self.batch_size)
+        seeds = rng.integers(2**31, size=self.batch_size)
+        return indices.tolist(), seeds.tolist(), rng
+
+    def _change(self) -> Iterator[torch.Tensor]:
+        """Crops with other light and colour, (B, 3, M, M) uint8, from `position` on."""
+
+        def items() -> Iterator[list[tuple[int, int]]]:
+            for position in itertools.count(self.position):
+                indices, seeds, _ = self._draw(position)
+                yield list(zip(indices, seeds, strict=True))[self._share]
+
+        loader: DataLoader[torch.Tensor] = DataLoader(
+            self.dataset,  # type: ignore[arg-type]
+            batch_sampler=items(),
+            num_workers=self.workers,
+            generator=torch.Generator().manual_seed(0),  # else it draws from the program's own
+            pin_memory=self.device.type == "cuda",
+            prefetch_factor=4 if self.workers else None,
+        )
+        return iter(loader)
 
 
 def endless_batches(
@@ -228,45 +267,60 @@ def endless_batches(
     batch_size: int = 32,
     warp: WarpConfig | None = None,
     device: str | torch.device | None = None,
-    workers: int = 0,
+    workers: int | None = None,
     seed: int = 0,
-) -> Iterator[Batch]:
+) -> Batches:
     """Random training pairs without end, on the training device.
+
+    The crops lie on that device as uint8, and pairs are cut there, a batch at a time.
 
     Args:
         dataset: one person's crops.
         batch_size: pairs a batch; crops are drawn with replacement.
         warp: how far faces are moved and shaken.
         device: where the pairs are made; None picks the GPU if there is one.
-        workers: processes that change light and colour; 0 does it in this one.
-        seed: equal seeds give equal batches.
+        workers: processes that change light and colour; 0 does it in this one. None takes two for
+            a GPU, and none where the processor is busy with training anyway.
+        seed: equal seeds give equal batches, on whatever device.
 
     Raises:
-        ValueError: if `batch_size` is below 1.
+        ValueError: if `batch_size` is below 1 or `seed` negative.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
-    return _batches(dataset, batch_size, warp or WarpConfig(), pick_device(device), workers, seed)
+    if seed < 0:
+        raise ValueError(f"seed: expected at least 0, got {seed}")
+    device = pick_device(device)
+    if workers is None:
+        workers = 0 if device.type == "cpu" else 2
+    return Batches(dataset, batch_size, warp or WarpConfig(), device, workers, seed)
 
 
-def _batches(
+def _make_pairs(
+    planes: torch.Tensor,
+    points: torch.Tensor | None,
+    warps: Warps | None,
     dataset: FaceDataset,
-    batch_size: int,
-    warp: WarpConfig,
-    device: torch.device,
-    workers: int,
-    seed: int,
-) -> Iterator[Batch]:
-    generator = torch.Generator(device).manual_seed(seed)
-    loader = DataLoader(
-        dataset,
-        batch_size,
-        sampler=RandomItems(len(dataset), seed),
-        num_workers=workers,
-        generator=torch.Generator().manual_seed(seed),  # else it draws from the program's own
-        pin_memory=device.type == "cuda",
+    config: WarpConfig,
+) -> Batch:
+    """(B, 4 or 5, M, M) uint8 and (B, 68, 2) in -1..1 -> training pairs."""
+    fine = planes.float().div_(255.0)
+    pair = warp_batch(fine, warps, dataset.size, dataset.view, config, planes=3)
+    if points is not None:
+        points = _cut_points(points, pair.matrix)
+    target, weight, mask = pair.target[:, :3], pair.target[:, 3:4], pair.target[:, 4:]
+    return Batch(
+        pair.warped, target, weight * (255.0 / 64.0), mask if mask.shape[1] else None, points
     )
-    for items in loader:
-        fine = items.to(device, non_blocking=True).float().div_(255.0)  # (B, 4, N, N)
-        warped, target = warp_batch(fine, generator, dataset.size, dataset.view, warp)
-        yield Batch(warped[:, :3], target[:, :3], target[:, 3:] * (255.0 / 64.0))
+
+
+def _cut_points(points: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """Landmarks in the crop, -1..1 -> in the target cut from it by `matrix`, 0..1.
+
+    Those of a mirrored face change their numbers: its left eye is drawn where the right one was.
+    """
+    linear, shift = matrix[:, :, :2], matrix[:, :, 2]
+    cut = torch.linalg.solve(linear, (points - shift[:, None]).transpose(1, 2)).transpose(1, 2)
+    mirrored = torch.linalg.det(linear) < 0  # (B,)
+    order = torch.from_numpy(FLIP68).to(points.device)
+    return (torch.where(mirrored[:, None, None], cut[:, order], cut) + 1.0) / 2.0

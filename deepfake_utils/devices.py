@@ -65,3 +65,8 @@ def _cpu_has_bfloat16() -> bool:
     """True if the processor multiplies bfloat16 itself; otherwise it would only be slower."""
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(probe and probe())
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """True if an operation failed for want of memory, on whatever device."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

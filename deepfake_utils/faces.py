@@ -318,6 +318,34 @@ class FaceSet:
         """Number of crops."""
         return len(self.images)
 
+    def part(self, which: slice) -> FaceSet:
+        """Some of the crops."""
+        points = None if self.landmarks is None else self.landmarks[which]
+        return FaceSet(self.images[which], points, self.coverage, self.paths[which])
+
+    def split(self, share: float = 0.1) -> tuple[FaceSet, FaceSet]:
+        """Hold the last crops out of training, to see when it stops helping.
+
+        The last in one piece, not some at random: neighbours in a clip are almost the same
+        picture, and a network that knows one knows the other.
+
+        Args:
+            share: of the crops to hold out, at least two of them.
+
+        Returns:
+            Those to train on, and those to check with.
+
+        Raises:
+            ValueError: if one of the two would be empty.
+        """
+        held = max(2, round(share * len(self))) if 0.0 < share < 1.0 else len(self)
+        if held >= len(self):
+            raise ValueError(
+                f"share: expected between 0 and 1, leaving crops to train on, got {share} of "
+                f"{len(self)}"
+            )
+        return self.part(slice(None, -held)), self.part(slice(-held, None))
+
 
 def load_faces(folder: str | os.PathLike[str]) -> FaceSet:
     """Read the crops that are (still) in a folder.

@@ -135,8 +135,12 @@ def write_image(path: str | os.PathLike[str], image: Image, *, png_compression: 
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, durable: bool = False) -> Iterator[Path]:
     """A hidden file beside `path` to write to, which takes its place if all went well.
+
+    Args:
+        durable: wait until the file and its new name are on the disk, so that they also outlive
+            a power cut.
 
     Raises:
         OSError: if the folder cannot be made or written; a file at `path` stays as it was.
@@ -145,9 +149,25 @@ def whole_file(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.part")
     try:
         yield part
+        if durable:
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
         part.replace(path)
+        if durable:
+            flush_folder(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until the names of the files in `folder` are on the disk, where the system can."""
+    # Windows and some network drives cannot; a renamed file is whole there all the same.
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:

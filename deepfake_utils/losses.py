@@ -65,3 +65,16 @@ def face_loss(
         inside = weight[:, :, edge:-edge:2, edge:-edge:2]  # the windows' centres
         loss = loss + dssim * ((1.0 - ssim_map(drawn, target, stride=2)) * inside).mean() / 2.0
     return loss
+
+
+def masked_psnr(drawn: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> float:
+    """Mean over a batch of the peak signal-to-noise ratio inside a mask, in dB; higher is better.
+
+    Args:
+        drawn: (B, 3, S, S) float in 0..1.
+        target: same shape.
+        mask: (B, 1, S, S) float in 0..1, how much each pixel counts.
+    """
+    squares = ((drawn.float() - target).square() * mask).sum((1, 2, 3))
+    errors = squares / (3.0 * mask.sum((1, 2, 3))).clamp_min(1e-6)  # (B,)
+    return float((-10.0 * errors.clamp_min(1e-10).log10()).mean())

@@ -13,12 +13,13 @@ import importlib.metadata
 import importlib.util
 import io
 import json
+import math
 import os
 import platform
 import time
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -61,12 +62,18 @@ class ClipChoice:
     swap_from_s: float = TEST_START_S  # and swapped from here on
 
 
+def _usual_size() -> int:
+    """A size that trains in minutes here."""
+    return 128 if torch.cuda.is_available() else 96
+
+
 @dataclass(frozen=True)
 class NetworkChoice:
     """Which network a notebook trains, and for how long."""
 
     preset: Literal["quick", "original"] = "quick"  # "original" is for a GPU
-    image_size: int = 96  # side of the face in pixels: 64, 96, 128, 192 or 256
+    image_size: int = field(default_factory=_usual_size)  # of the face: 64, 96, 128, 192 or 256 px
+    mask: bool = False  # True has the network draw a mask of the face, which the swap then uses
     minutes: float = 5.0  # the run is made as long as fits
     light: float = 0.0  # strength of random changes of light and colour; 1 for clips that differ
 
@@ -156,8 +163,17 @@ class RunLog:
         }
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(_plain(summary), indent=2) + "\n", encoding="utf-8")
         return summary
+
+
+def _plain(value: Any) -> Any:
+    """The same for JSON, which has no word for a number that is not finite: null."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _peak_memory_mb() -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from .training import StepResult
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Faces: TypeAlias = Sequence[Image] | Batch
 GRID_TITLES = ("A", "A as A", "A as B", "B", "B as B", "B as A")
 
 
@@ -119,44 +120,54 @@ def plot_pairs(batch: Batch, count: int = 8) -> Figure:
 
 
 @torch.inference_mode()
-def predict_all(
-    model: FaceSwapAutoencoder, faces_a: Sequence[Image], faces_b: Sequence[Image]
-) -> list[list[Image]]:
+def predict_all(model: FaceSwapAutoencoder, faces_a: Faces, faces_b: Faces) -> list[list[Image]]:
     """Every face as both people.
 
     Args:
         model: the network; its mode (train or eval) is left as it is.
-        faces_a: (S, S, 3) RGB uint8 of person A, S the network's size.
+        faces_a: of person A: (S, S, 3) RGB uint8 pictures of the network's size, or what
+            `FaceDataset.preview` gives, which a network with landmarks needs.
         faces_b: as many of person B.
 
     Returns:
         Six lists: A, A as A, A as B, B, B as B, B as A.
 
     Raises:
-        ValueError: if the lists are empty or of different length.
+        ValueError: if there are no faces, or not equally many.
     """
-    if not len(faces_a) or len(faces_a) != len(faces_b):
-        raise ValueError(
-            f"expected equally many faces of A and B, got {len(faces_a)} and {len(faces_b)}"
-        )
     device = next(model.parameters()).device
-    a = torch.stack([to_tensor(face) for face in faces_a]).to(device)
-    b = torch.stack([to_tensor(face) for face in faces_b]).to(device)
-    columns = (a, model(a, "A"), model(a, "B"), b, model(b, "B"), model(b, "A"))
-    return [[to_image(face) for face in column] for column in columns]
+    (a, points_a), (b, points_b) = _inputs(faces_a, device), _inputs(faces_b, device)
+    if not len(a) or len(a) != len(b):
+        raise ValueError(f"expected equally many faces of A and B, got {len(a)} and {len(b)}")
+    if not model.config.landmarks:
+        points_a = points_b = None
+    columns = (
+        *(a, model(a, "A", points_a), model(a, "B", points_a)),
+        *(b, model(b, "B", points_b), model(b, "A", points_b)),
+    )
+    return [[to_image(face[:3]) for face in column] for column in columns]
+
+
+def _inputs(faces: Faces, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Pictures (B, 3, S, S) in 0..1 and points (B, 68, 2) in 0..1, if known."""
+    if isinstance(faces, Batch):
+        points = None if faces.points is None else faces.points.to(device)
+        return faces.target.to(device), points
+    stack = torch.stack([to_tensor(face) for face in faces]) if len(faces) else torch.empty(0)
+    return stack.to(device), None
 
 
 def prediction_image(
     model: FaceSwapAutoencoder,
-    faces_a: Sequence[Image],
-    faces_b: Sequence[Image],
+    faces_a: Faces,
+    faces_b: Faces,
     cell: int = 96,
 ) -> Image:
     """The prediction grid as one picture: a row for each face pair, columns as `GRID_TITLES`.
 
     Args:
         model: the network.
-        faces_a: (S, S, 3) RGB uint8 of person A, S the network's size.
+        faces_a: of person A, as in `predict_all`.
         faces_b: as many of person B.
         cell: side of each face in pixels.
 
@@ -174,20 +185,20 @@ def prediction_image(
 
 def plot_prediction_grid(
     model: FaceSwapAutoencoder,
-    faces_a: Sequence[Image],
-    faces_b: Sequence[Image],
+    faces_a: Faces,
+    faces_b: Faces,
     title: str = "",
 ) -> Figure:
     """A, A as A, A as B | B, B as B, B as A: one row for each pair of faces.
 
     Args:
         model: the network.
-        faces_a: (S, S, 3) RGB uint8 of person A, S the network's size.
+        faces_a: of person A, as in `predict_all`.
         faces_b: as many of person B.
         title: a line above the grid.
     """
     columns = predict_all(model, faces_a, faces_b)
-    rows = len(faces_a)
+    rows = len(columns[0])
     figure = _figure(9.0, 1.5 * rows + 0.5)
     axes = figure.subplots(rows, 6, squeeze=False)
     for column, (name, faces) in enumerate(zip(GRID_TITLES, columns, strict=True)):
@@ -200,11 +211,12 @@ def plot_prediction_grid(
     return figure
 
 
-def plot_losses(history: Sequence[StepResult]) -> Figure:
+def plot_losses(history: Sequence[StepResult], scores: Sequence[tuple[int, float]] = ()) -> Figure:
     """Both people's losses over the steps: each step pale, a running median strong.
 
     Args:
         history: `Trainer.history`.
+        scores: `Trainer.scores`, of faces held out of training, drawn against an axis of their own.
 
     Raises:
         ValueError: if it is empty.
@@ -227,5 +239,9 @@ def plot_losses(history: Sequence[StepResult]) -> Figure:
     axis.set_ylabel("loss (0 is perfect)")
     axis.set_yscale("log")
     axis.grid(alpha=0.3, which="both")
-    axis.legend()
+    if scores:
+        right = axis.twinx()
+        right.plot(*zip(*scores, strict=True), "o-", color="tab:green", markersize=3)
+        right.set_ylabel("PSNR of held-out faces / dB", color="tab:green")
+    axis.legend(loc="lower left")
     return figure

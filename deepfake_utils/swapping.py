@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -35,6 +36,7 @@ class SwapConfig:
     identity: Identity = "B"  # whose face is drawn
     feather: float = 0.12  # width of the mask's soft edge, as a share of the face's size
     forehead: float = 0.2  # how far the mask reaches above the brows, as a share of that size
+    learned_mask: bool = True  # use the network's own mask if it draws one, else the landmarks'
     match_colour: bool = True  # give the drawn face the mean and spread of the frame's colours
     batch_size: int = 16  # frames that are drawn at once
 
@@ -139,6 +141,13 @@ def paste_face(frame: Image, face: Image, matrix: Matrix, mask: Mask) -> Image:
     return result
 
 
+class DrawnFace(NamedTuple):
+    """What a network drew, in the square of its aligned face."""
+
+    image: Image  # (S, S, 3) RGB uint8, in the network's colours
+    mask: Mask | None  # (S, S) float32 in 0..1, where it drew a face; None if it draws no masks
+
+
 class Swapper:
     """Draws the largest face of a frame as another person.
 
@@ -171,23 +180,28 @@ class Swapper:
         return align_face(frame, found[0], config.image_size, config.coverage)
 
     @torch.inference_mode()
-    def swap_faces(self, faces: Sequence[AlignedFace]) -> list[Image]:
+    def swap_faces(self, faces: Sequence[AlignedFace]) -> list[DrawnFace]:
         """Draw aligned faces as the other person, in one go.
 
         Args:
             faces: of the network's size and coverage, as `align` gives them.
-
-        Returns:
-            One (S, S, 3) RGB uint8 picture a face, in the network's colours.
         """
         if not faces:
             return []
         stack = torch.stack([to_tensor(face.image) for face in faces]).to(
             self.device, memory_format=torch.channels_last
         )
+        points = None
+        if self.model.config.landmarks:
+            shares = [(face.landmarks + 0.5) / face.image.shape[0] for face in faces]
+            points = torch.from_numpy(np.stack(shares)).float().to(self.device)  # (B, 68, 2)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            drawn = self.model(stack, self.config.identity)
-        return [to_image(face) for face in drawn]
+            drawn = self.model(stack, self.config.identity, points)  # (B, 3 or 4, S, S)
+        masks = [plane.float().cpu().numpy() for plane in drawn[:, 3]] if drawn.shape[1] > 3 else []
+        return [
+            DrawnFace(to_image(face[:3]), masks[index] if masks else None)
+            for index, face in enumerate(drawn)
+        ]
 
     def swap_frames(self, frames: Sequence[Image]) -> list[Image | None]:
         """Swap the largest face in each frame; the network runs once for all of them.
@@ -207,16 +221,18 @@ class Swapper:
         swapped = self.swap_frames([frame])[0]
         return frame.copy() if swapped is None else swapped
 
-    def _blend(self, frame: Image, face: AlignedFace, drawn: Image) -> Image:
-        ratio = MASK_SIZE / len(drawn)
-        points = (face.landmarks + 0.5) * ratio - 0.5
-        config = self.config
-        mask = face_mask(points, (MASK_SIZE, MASK_SIZE), config.feather, config.forehead)
+    def _blend(self, frame: Image, face: AlignedFace, drawn: DrawnFace) -> Image:
+        config, image = self.config, drawn.image
+        if drawn.mask is not None and config.learned_mask:
+            mask = cv2.resize(drawn.mask, (MASK_SIZE, MASK_SIZE), interpolation=cv2.INTER_LINEAR)
+        else:
+            points = (face.landmarks + 0.5) * (MASK_SIZE / len(image)) - 0.5
+            mask = face_mask(points, (MASK_SIZE, MASK_SIZE), config.feather, config.forehead)
         mask = mask * _edge_fade(MASK_SIZE)
         if config.match_colour:
-            small = cv2.resize(mask, drawn.shape[:2], interpolation=cv2.INTER_AREA)
-            drawn = match_colour(drawn, face.image, small)
-        return paste_face(frame, drawn, face.matrix, mask)
+            small = cv2.resize(mask, image.shape[:2], interpolation=cv2.INTER_AREA)
+            image = match_colour(image, face.image, small)
+        return paste_face(frame, image, face.matrix, mask)
 
 
 def _edge_fade(size: int, share: float = 0.05) -> Mask:

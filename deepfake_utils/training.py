@@ -4,7 +4,9 @@
         if result.step % 100 == 0:
             display(plotting.plot_losses(trainer.history))
 
-Stopping that loop loses nothing: the state is on the trainer, and `run` goes on where it was.
+Stopping that loop loses nothing: the state is on the trainer, and `run` goes on where it was. On
+many processors or GPUs the same loop runs in each process; give the trainer an
+`accelerate.Accelerator` there.
 """
 
 from __future__ import annotations
@@ -14,86 +16,40 @@ import dataclasses
 import logging
 import math
 import os
+import statistics
 import time
-import typing
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 
 from .autoencoder import FaceSwapAutoencoder
-from .checkpoint import Checkpoint, Tensors, load_checkpoint, save_checkpoint
-from .dataset import Batch
-from .devices import Precision, pick_device, pick_dtype, place
-from .losses import face_loss
+from .checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_optimizer,
+    optimizer_tensors,
+    save_checkpoint,
+)
+from .dataset import Batch, Batches
+from .devices import pick_device, pick_dtype, place
+from .gradients import Gradients, cut_batch
+from .losses import masked_psnr
+from .recipe import Pace, TrainConfig
+from .storage import CheckpointStore
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How the network is trained."""
-
-    steps: int = 10_000  # length of the run; the learning rate falls towards its end
-    batch_size: int = 16  # faces of each person in a step
-    learning_rate: float = 2e-3  # of Adam, at its highest; see `recipe` for larger networks
-    warmup_steps: int = 50  # steps in which the learning rate rises to that
-    final_rate: float = 0.02  # share of the learning rate that is left at the end
-    beta1: float = 0.9  # Adam's memory of the gradient
-    beta2: float = 0.99  # Adam's memory of its square
-    dssim: float = 0.5  # weight of structure (1 - SSIM) / 2 beside the mean absolute error
-    average: float = 0.995  # memory of the averaged weights that pictures are drawn with
-    precision: Precision = "auto"  # auto, float32, bfloat16 or float16
-
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            ValueError: naming the field, what it should be, and what it is.
-        """
-        for name in ("steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        if not self.learning_rate > 0.0:
-            raise ValueError(f"learning_rate: expected more than 0, got {self.learning_rate}")
-        for name in ("beta1", "beta2", "average"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"{name}: expected 0 to below 1, got {getattr(self, name)}")
-        if self.precision not in typing.get_args(Precision):
-            raise ValueError(
-                f"precision: expected one of {typing.get_args(Precision)}, got {self.precision!r}"
-            )
-        if self.warmup_steps < 0 or self.dssim < 0.0 or not 0.0 <= self.final_rate <= 1.0:
-            raise ValueError(
-                "expected warmup_steps >= 0, dssim >= 0 and final_rate in 0..1, "
-                f"got {self.warmup_steps}, {self.dssim} and {self.final_rate}"
-            )
-
-
-def recipe(preset: Literal["quick", "original"]) -> TrainConfig:
-    """Settings that suit a network of `autoencoder.preset`.
-
-    The large network's loss runs away at the small one's learning rate.
-
-    Raises:
-        ValueError: if the name is unknown.
-    """
-    recipes = {
-        "quick": TrainConfig(),
-        "original": TrainConfig(batch_size=32, learning_rate=1e-4),
-    }
-    if preset not in recipes:
-        raise ValueError(f"expected a preset of {sorted(recipes)}, got {preset!r}")
-    return recipes[preset]
 
 
 class StepResult(NamedTuple):
     """What one training step reports."""
 
     step: int  # counted from 1
-    loss_a: float  # `losses.face_loss` of person A, 0 is perfect
+    loss_a: float  # the loss of person A, 0 is perfect
     loss_b: float  # the same of person B
 
 
@@ -106,11 +62,18 @@ class Trainer:
         batches_b: the same of person B.
         config: how to train.
         device: None picks the GPU if there is one.
+        accelerator: an `accelerate.Accelerator` of a run with several processes; each then makes
+            its share of every batch, and `device` is the accelerator's.
 
     Attributes:
         average: a network with the running mean of the weights: draws better than `model`.
         history: one `StepResult` a step so far.
+        scores: (step, PSNR in dB) of each `evaluate` so far.
         step: steps made so far.
+        gradients: makes each step's gradients, in as many pieces as memory asks for.
+
+    Raises:
+        ValueError: if the batches cannot be shared out among the processes.
     """
 
     def __init__(
@@ -120,9 +83,12 @@ class Trainer:
         batches_b: Iterator[Batch],
         config: TrainConfig | None = None,
         device: str | torch.device | None = None,
+        accelerator: Accelerator | None = None,
     ) -> None:
         self.config = config or TrainConfig()
-        self.device = pick_device(device)
+        self.accelerator = accelerator
+        self.device = accelerator.device if accelerator else pick_device(device)
+        self.processes = accelerator.num_processes if accelerator else 1
         self.dtype = pick_dtype(self.device, self.config.precision)
         self.model = place(model, self.device).train()
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
@@ -135,49 +101,73 @@ class Trainer:
             betas=(self.config.beta1, self.config.beta2),
             fused=self.device.type in ("cpu", "cuda"),
         )
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
+        self.gradients = Gradients(self.model, self.optimizer, self.config, self.dtype, accelerator)
+        for batches in (batches_a, batches_b):
+            self._prepare(batches)
         self.step = 0
         self.history: list[StepResult] = []
-
-    def learning_rate(self, step: int) -> float:
-        """Rate at `step`: a linear rise, then half a cosine down to its final share."""
-        config = self.config
-        rise = min(1.0, step / max(1, config.warmup_steps))
-        progress = min(1.0, step / config.steps)
-        fall = 0.5 * (1.0 + math.cos(math.pi * progress))
-        return config.learning_rate * rise * (config.final_rate + (1 - config.final_rate) * fall)
+        self.scores: list[tuple[int, float]] = []
+        self._faces = 0  # trained on in a step
+        self._caution = 1.0  # share of the learning rate that is used; less after a bad step
 
     def train_step(self) -> StepResult:
         """One step on one batch of each person.
 
+        A batch without a finite loss or gradient is skipped, and the learning rate halved; it
+        recovers over the next hundred steps.
+
         Raises:
-            FloatingPointError: if the loss is not finite; the weights stay as they were.
+            FloatingPointError: if `config.max_skips` steps in a row had to be skipped; the weights
+                stay as they were.
+            MemoryError: if even a batch cut to single faces does not fit into memory.
             ValueError: if a source of batches has run dry.
         """
-        a, b = self._next(self.batches_a, "A"), self._next(self.batches_b, "B")
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(self.step + 1)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            drawn_a, drawn_b = self.model.forward_pair(a.warped, b.warped)
-        loss_a = face_loss(drawn_a, a.target, a.weight, self.config.dssim)
-        loss_b = face_loss(drawn_b, b.target, b.weight, self.config.dssim)
-        result = StepResult(self.step + 1, loss_a.item(), loss_b.item())
-        if not (math.isfinite(result.loss_a) and math.isfinite(result.loss_b)):
+        for _ in range(self.config.max_skips + 1):
+            a, b = self._next(self.batches_a, "A"), self._next(self.batches_b, "B")
+            loss_a, loss_b, norm = self.gradients(a, b)
+            if math.isfinite(loss_a + loss_b + norm):
+                break
+            self._skip(loss_a, loss_b)
+        else:
             raise FloatingPointError(
-                f"expected a finite loss, got {result.loss_a} (A) and {result.loss_b} (B) at step "
-                f"{result.step}; the weights are those of step {self.step}: save them, then go on "
-                "with a lower learning_rate or precision='float32'"
+                f"expected a finite loss, got {loss_a} (A) and {loss_b} (B) at step "
+                f"{self.step + 1} and none in {self.config.max_skips + 1} batches in a row; the "
+                f"weights are those of step {self.step}: save them, then go on with a lower "
+                "learning_rate or precision='float32', and look for broken pictures among the faces"
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss_a + loss_b).backward()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.step = result.step
+        self.step += 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.rate_at(self.step) * self._caution
+        self.gradients.apply()
+        self._faces = (len(a.warped) + len(b.warped)) * self.processes
+        self._caution = min(1.0, self._caution * 2.0**0.01)
         self._update_average()
-        self.history.append(result)
-        return result
+        self.history.append(StepResult(self.step, loss_a, loss_b))
+        return self.history[-1]
 
-    def plan(self, minutes: float, sample: int = 20) -> int:
+    def pace(self, sample: int = 20) -> Pace:
+        """Train a few steps and say how fast that went, and what fits into a session.
+
+        Args:
+            sample: how many steps to time; they count as training.
+
+        Raises:
+            ValueError: if `sample` is below 2.
+        """
+        if sample < 2:
+            raise ValueError(f"sample: expected at least 2, got {sample}")
+        self.train_step()  # the first step also sets up the device's libraries
+        seconds = []
+        for _ in range(sample - 1):
+            began = time.monotonic()
+            self.train_step()
+            seconds.append(time.monotonic() - began)
+        left = max(0, self.config.steps - self.step)
+        pace = Pace(statistics.fmean(seconds), self._faces, left)
+        logger.info("%s", pace)
+        return pace
+
+    def plan(self, minutes: float, sample: int = 20) -> Pace:
         """Make the run as long as fits into `minutes`, by timing a few of its first steps.
 
         Args:
@@ -185,22 +175,21 @@ class Trainer:
             sample: how many steps to time; they count as training.
 
         Returns:
-            The number of steps, now `config.steps`.
+            Its pace; the number of steps is now `config.steps`.
 
         Raises:
             ValueError: if `minutes` is not positive or `sample` below 2.
         """
-        if not minutes > 0.0 or sample < 2:
-            raise ValueError(f"expected minutes > 0 and sample >= 2, got {minutes} and {sample}")
-        self.train_step()  # the first step also sets up the device's libraries
+        if not minutes > 0.0:
+            raise ValueError(f"minutes: expected more than 0, got {minutes}")
         began = time.monotonic()
-        for _ in range(sample - 1):
-            self.train_step()
-        seconds = (time.monotonic() - began) / (sample - 1)
-        steps = max(self.step, self.step + int((60.0 * minutes - seconds * sample) / seconds))
-        self.config = dataclasses.replace(self.config, steps=steps)
-        logger.info("%.3f s a step: %d steps fit into %g minutes", seconds, steps, minutes)
-        return steps
+        pace = self.pace(sample)
+        left = pace.steps_in(minutes - (time.monotonic() - began) / 60.0)
+        if self.processes > 1:  # all must stop at the same step
+            shared = torch.tensor([left], device=self.device)
+            left = int(cast(Any, self.accelerator).reduce(shared, "sum").item()) // self.processes
+        self.config = dataclasses.replace(self.config, steps=self.step + max(0, left))
+        return dataclasses.replace(pace, steps_left=max(0, left))
 
     def run(self, steps: int | None = None) -> Iterator[StepResult]:
         """Train, yielding after each step; leave the loop whenever you like.
@@ -212,25 +201,73 @@ class Trainer:
         while self.step < last:
             yield self.train_step()
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a checkpoint that `Trainer.load` continues from.
+    @torch.inference_mode()
+    def evaluate(self, held_a: Batch, held_b: Batch) -> float:
+        """How well the averaged network draws faces that were held out of training.
+
+        Args:
+            held_a: faces of A that are not trained on, as `FaceDataset.still` gives them.
+            held_b: the same of B.
+
+        Returns:
+            Mean PSNR of A as A and B as B inside the faces, in dB; also kept in `scores`.
+
+        Raises:
+            ValueError: if the faces come without masks.
+        """
+        marks = []
+        for identity, held in (("A", held_a), ("B", held_b)):
+            if held.mask is None:
+                raise ValueError(f"expected faces of {identity} with a mask; use FaceDataset.still")
+            for batch in cut_batch(held, -(-len(held.warped) // 32)):
+                there = self._there(batch)
+                points = there.points if self.model.config.landmarks else None
+                drawn = self.average(there.warped, identity, points)[:, :3]
+                mark = masked_psnr(drawn, there.target, cast(torch.Tensor, there.mask))
+                marks.append((len(drawn), mark))
+        score = sum(count * mark for count, mark in marks) / sum(count for count, _ in marks)
+        self.scores.append((self.step, score))
+        return score
+
+    def checkpoint(self) -> Checkpoint:
+        """Everything that going on exactly where the run is needs."""
+        extra = {
+            "train": dataclasses.asdict(self.config),
+            "scaler": self.gradients.scaler.state_dict(),
+            "scores": self.scores,
+            "caution": self._caution,
+            "pieces": self.gradients.pieces,
+            "positions": [
+                getattr(batches, "position", None) for batches in (self.batches_a, self.batches_b)
+            ],
+        }
+        history = torch.tensor(self.history, dtype=torch.float64).reshape(-1, 3)
+        average = self.average.state_dict()
+        moments = optimizer_tensors(self.optimizer)
+        return Checkpoint(self.model, self.step, average, moments, history, extra)
+
+    def save(self, where: CheckpointStore | str | os.PathLike[str]) -> Path:
+        """Write a checkpoint that `start_or_resume` and `Trainer.load` continue from.
+
+        Of several processes the first one writes, and the others wait for it.
+
+        Args:
+            where: a store, which keeps the best by `scores` beside the newest, or a single file.
 
         Raises:
             ValueError, OSError: as `checkpoint.save_checkpoint`.
         """
-        optimizer: Tensors = {
-            f"{index}.{name}": value
-            for index, state in self.optimizer.state_dict()["state"].items()
-            for name, value in state.items()
-        }
-        extra = {
-            "train": dataclasses.asdict(self.config),
-            "history": [list(result) for result in self.history],
-            "scaler": self.scaler.state_dict(),
-        }
-        return save_checkpoint(
-            path, Checkpoint(self.model, self.step, self.average.state_dict(), optimizer, extra)
-        )
+        store = where if isinstance(where, CheckpointStore) else None
+        path = Path() if isinstance(where, CheckpointStore) else Path(where)
+        if self.accelerator is None or self.accelerator.is_main_process:
+            if store is None:
+                save_checkpoint(path, self.checkpoint())
+            else:
+                fresh = bool(self.scores) and self.scores[-1][0] == self.step
+                path = store.save(self.checkpoint(), self.scores[-1][1] if fresh else None)
+        if self.accelerator is not None:
+            self.accelerator.wait_for_everyone()
+        return path
 
     @classmethod
     def load(
@@ -240,6 +277,7 @@ class Trainer:
         batches_b: Iterator[Batch],
         config: TrainConfig | None = None,
         device: str | torch.device | None = None,
+        accelerator: Accelerator | None = None,
     ) -> Trainer:
         """Continue a run from the checkpoint at `path`.
 
@@ -250,62 +288,106 @@ class Trainer:
             FileNotFoundError, ValueError: as `checkpoint.load_checkpoint`, or if the file holds
                 weights only.
         """
-        saved = load_checkpoint(path, device)
+        saved = load_checkpoint(path)
+        return cls.resume(saved, batches_a, batches_b, config, device, accelerator)
+
+    @classmethod
+    def resume(
+        cls,
+        saved: Checkpoint,
+        batches_a: Iterator[Batch],
+        batches_b: Iterator[Batch],
+        config: TrainConfig | None = None,
+        device: str | torch.device | None = None,
+        accelerator: Accelerator | None = None,
+    ) -> Trainer:
+        """Continue a run from a checkpoint; its batches go on where they were.
+
+        Args:
+            config: None takes the settings the run was saved with.
+
+        Raises:
+            ValueError: if the checkpoint holds weights only, or another kind of state.
+        """
         if not saved.average or not saved.optimizer or "train" not in saved.extra:
             raise ValueError(
-                f"expected a checkpoint of a training run, got weights only in {path}; "
-                "start a new Trainer with them as its model"
+                "expected the checkpoint of a training run, got weights only; start a new Trainer "
+                "with them as its model"
             )
         try:
             config = config or TrainConfig(**saved.extra["train"])
-            trainer = cls(saved.model, batches_a, batches_b, config, device)
-            trainer.average.load_state_dict(saved.average)
-            trainer._load_optimizer(saved.optimizer)
-            scaler = dict(saved.extra["scaler"])  # empty where no scaler was needed
-            if trainer.scaler.is_enabled() and scaler:
-                trainer.scaler.load_state_dict(scaler)
-            trainer.history = [
-                StepResult(int(step), float(loss_a), float(loss_b))
-                for step, loss_a, loss_b in saved.extra["history"]
-            ]
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            trainer = cls(saved.model, batches_a, batches_b, config, device, accelerator)
+            trainer._take_up(saved)
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(
-                f"expected the state of a training run in {path}, got another or damaged one "
-                f"({error}); start a new Trainer with load_checkpoint(path).model"
+                f"expected the state of a training run, got another or damaged one ({error}); "
+                "start a new Trainer with load_checkpoint(path).model"
             ) from error
-        trainer.step = saved.step
-        logger.info("continuing %s at step %d", path, trainer.step)
+        logger.info("continuing at step %d", trainer.step)
         return trainer
 
-    def _load_optimizer(self, saved: Tensors) -> None:
-        """Take up Adam's moments, laid out in memory as the weights are.
-
-        The fused step walks weights and moments side by side without looking at their strides.
-        """
-        state: dict[int, Tensors] = {}
-        for index, parameter in enumerate(self.model.parameters()):
-            for key in ("step", "exp_avg", "exp_avg_sq"):
-                moment = saved[f"{index}.{key}"]
-                wanted = torch.zeros(()) if key == "step" else parameter.detach()
-                if moment.shape != wanted.shape:
-                    raise ValueError(
-                        f"expected {key} of parameter {index} of shape {tuple(wanted.shape)}, "
-                        f"got {tuple(moment.shape)}"
-                    )
-                state.setdefault(index, {})[key] = torch.empty_like(wanted).copy_(moment)
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+    def _take_up(self, saved: Checkpoint) -> None:
+        """Set everything but the weights to what was saved."""
+        self.average.load_state_dict(saved.average)
+        load_optimizer(self.optimizer, saved.optimizer)
+        extra = saved.extra
+        scaler = dict(extra["scaler"])  # empty where no scaler was needed
+        if self.gradients.scaler.is_enabled() and scaler:
+            self.gradients.scaler.load_state_dict(scaler)
+        self.step, self.gradients.pieces = saved.step, int(extra["pieces"])
+        self._caution = float(extra["caution"])
+        self.scores = [(int(step), float(score)) for step, score in extra["scores"]]
+        rows = [] if saved.history is None else saved.history.tolist()
+        self.history = [StepResult(int(step), a, b) for step, a, b in rows]
+        sources = (self.batches_a, self.batches_b)
+        for batches, position in zip(sources, extra["positions"], strict=True):
+            if isinstance(batches, Batches) and position is not None:
+                batches.seek(int(position))
+            else:
+                logger.warning("these batches cannot be wound forward: going on with other ones")
 
     def _next(self, batches: Iterator[Batch], name: str) -> Batch:
         try:
-            batch = next(batches)
+            return self._there(next(batches))
         except StopIteration as error:
             raise ValueError(
                 f"expected endless batches of person {name}, got to their end after step "
                 f"{self.step}; make them with dataset.endless_batches"
             ) from error
+
+    def _there(self, batch: Batch) -> Batch:
+        """The batch on the training device, in the layout in which convolutions run fastest."""
         warped = batch.warped.to(self.device, memory_format=torch.channels_last)
-        return Batch(warped, batch.target.to(self.device), batch.weight.to(self.device))
+        rest = (part if part is None else part.to(self.device) for part in batch[1:])
+        return Batch(warped, *rest)  # type: ignore[arg-type]
+
+    def _prepare(self, batches: Iterator[Batch]) -> None:
+        """Have a process make its own part of each batch, where and what this network uses."""
+        network = self.model.config
+        if isinstance(batches, Batches):
+            batches.to(self.device)
+            batches.leave_out(mask=not network.mask, points=not network.landmarks)
+            if self.accelerator is not None:
+                batches.shard(self.accelerator.process_index, self.processes)
+        elif self.processes > 1:
+            raise ValueError(
+                "expected batches from dataset.endless_batches, which processes can share, "
+                f"got {type(batches).__name__}"
+            )
+
+    def _skip(self, loss_a: float, loss_b: float) -> None:
+        """Leave a batch out whose loss or gradient is not finite."""
+        if self.gradients.drop(math.isfinite(loss_a + loss_b)):
+            return
+        self._caution /= 2.0
+        logger.warning(
+            "skipped a batch at step %d without a finite loss or gradient (%g, %g); the learning "
+            "rate is %g of its plan for now",
+            self.step + 1,
+            loss_a,
+            loss_b,
+            self._caution,
+        )
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -313,29 +395,3 @@ class Trainer:
         keep = min(self.config.average, (1 + self.step) / (10 + self.step))
         for mean, now in zip(self.average.parameters(), self.model.parameters(), strict=True):
             mean.lerp_(now, 1.0 - keep)
-
-
-def start_or_resume(
-    path: str | os.PathLike[str],
-    model: FaceSwapAutoencoder,
-    batches_a: Iterator[Batch],
-    batches_b: Iterator[Batch],
-    config: TrainConfig | None = None,
-    device: str | torch.device | None = None,
-) -> Trainer:
-    """A trainer that goes on with the unfinished run at `path`, or a new one if there is none.
-
-    Args:
-        path: where the run saves its checkpoints.
-        model: the network to start with; a run of another shape of network is not taken up.
-
-    Raises:
-        ValueError: if the file at `path` is not a whole checkpoint; move it away to start anew.
-    """
-    if Path(path).exists():
-        saved = load_checkpoint(path)
-        length = saved.extra.get("train", {}).get("steps", 0)
-        if saved.model.config == model.config and saved.step < length:
-            return Trainer.load(path, batches_a, batches_b, None, device)
-        logger.info("%s holds another or a finished run: starting anew", path)
-    return Trainer(model, batches_a, batches_b, config, device)

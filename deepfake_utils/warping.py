@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -165,34 +166,78 @@ def _stretch(grid: torch.Tensor, size: int) -> torch.Tensor:
     """(B, 2, g, g) values at grid points -> (B, 2, size, size) at pixel centres, bilinear.
 
     The grid's outermost points lie on the picture's outer edges, so pixel i sits at
-    (i + 0.5) / size of the way between the first and the last.
+    (i + 0.5) / size of the way between the first and the last. As two products with a matrix
+    (size, g) whose rows hold how much each grid point counts: it is the same for all pictures.
     """
-    ticks = (torch.arange(size, device=grid.device, dtype=grid.dtype) + 0.5) / size * 2.0 - 1.0
-    ys, xs = torch.meshgrid(ticks, ticks, indexing="ij")
-    where = torch.stack([xs, ys], dim=-1).expand(len(grid), size, size, 2)
-    return F.grid_sample(grid, where, align_corners=True)
+    points = grid.shape[2]
+    at = (torch.arange(size, device=grid.device, dtype=grid.dtype) + 0.5) / size * (points - 1)
+    ticks = torch.arange(points, device=grid.device, dtype=grid.dtype)
+    shares = (1.0 - (at[:, None] - ticks).abs()).clamp_min(0.0)  # (size, g)
+    return shares @ grid @ shares.T
+
+
+class Warps(NamedTuple):
+    """What chance decided for a batch: small, and drawn on the CPU, so alike on every device."""
+
+    noise: torch.Tensor  # (B, g*g, 2), standard normal
+    angle: torch.Tensor  # (B,) in -1..1, as a share of the largest turn; the same for the others
+    zoom: torch.Tensor  # (B,) in -1..1
+    shift: torch.Tensor  # (B, 2) in -1..1
+    mirrored: torch.Tensor  # (B,) bool
+
+    def part(self, which: slice) -> Warps:
+        """Those of some faces of the batch."""
+        return Warps(*(drawn[which] for drawn in self))
+
+
+def draw_warps(count: int, rng: np.random.Generator, config: WarpConfig | None = None) -> Warps:
+    """Decide how `count` faces are moved and shaken.
+
+    Args:
+        count: size of the batch.
+        rng: where the chance comes from; the same state gives the same result.
+        config: `grid` and `flip` are used here, the other fields by `warp_batch`.
+    """
+    config = config or WarpConfig()
+    noise = rng.standard_normal((count, config.grid**2, 2), np.float32)
+    moves = rng.random((count, 5), np.float32)
+    signed = torch.from_numpy(moves[:, :4] * 2.0 - 1.0)
+    return Warps(
+        torch.from_numpy(noise),
+        signed[:, 0],
+        signed[:, 1],
+        signed[:, 2:],
+        torch.from_numpy(moves[:, 4] < config.flip),
+    )
+
+
+class WarpedBatch(NamedTuple):
+    """Training pairs, and where the targets were cut."""
+
+    warped: torch.Tensor  # (B, C', S, S) float
+    target: torch.Tensor  # (B, C, S, S) float
+    matrix: torch.Tensor  # (B, 2, 3) float, target -> face; both run from -1 to 1 edge to edge
 
 
 def warp_batch(
     faces: torch.Tensor,
-    generator: torch.Generator | None = None,
+    warps: Warps | None = None,
     size: int = 64,
     view: float = 0.75,
     config: WarpConfig | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
+    planes: int | None = None,
+) -> WarpedBatch:
     """`random_transform` and `random_warp` for a whole batch, on its device.
 
     Both halves are sampled straight from `faces`, once, so the picture is blurred once only.
 
     Args:
-        faces: (B, C, N, N) float, square; C may hold a mask beside the colours.
-        generator: where the chance comes from; on the device of `faces`.
+        faces: (B, C, N, N) float, square; C may hold masks beside the colours.
+        warps: what `draw_warps` drew for as many faces; None draws anew.
         size: side of both results in pixels.
         view: share of the face's side that the network sees, 0..1.
-        config: all fields are used.
-
-    Returns:
-        warped and target, both (B, C, size, size).
+        config: all fields but `flip` are used.
+        planes: how many of the C planes are warped; None for all. The target has them all.
 
     Raises:
         ValueError: if the faces are not square or `view` is not in 0..1.
@@ -200,37 +245,31 @@ def warp_batch(
     config = config or WarpConfig()
     _check_view(faces.shape[2], faces.shape[3], view)
     count, device = len(faces), faces.device
-
-    def uniform(low: float, high: float) -> torch.Tensor:
-        return torch.rand(count, generator=generator, device=device) * (high - low) + low
+    warps = warps or draw_warps(count, np.random.default_rng(), config)
+    noise, angle, zoom, shift, mirrored = (drawn.to(device, non_blocking=True) for drawn in warps)
 
     # Coordinates below run from -1 to 1 over the view, as grid_sample wants them.
     regular = torch.from_numpy(grid_points(config.grid, 2)).float().to(device) - 0.5  # (g*g, 2)
-    noise = torch.randn(count, len(regular), 2, generator=generator, device=device)
     shaken = regular + noise * (2.0 * config.jitter)  # (B, g*g, 2)
     straight = umeyama_batch(regular.expand_as(shaken), shaken)  # (B, 2, 3), square -> shaken
     shape = (count, 2, config.grid, config.grid)
     warped_at = _stretch(shaken.transpose(1, 2).reshape(shape), size)  # (B, 2, S, S)
-    ticks = (torch.arange(size, device=device) + 0.5) / size * 2.0 - 1.0
-    ys, xs = torch.meshgrid(ticks, ticks, indexing="ij")
-    square = torch.stack([xs, ys, torch.ones_like(xs)]).reshape(3, -1)  # (3, S*S)
-    target_at = (straight @ square).reshape(count, 2, size, size)
 
-    angle = torch.deg2rad(uniform(-config.rotation_deg, config.rotation_deg))
-    scale = view / (1.0 + uniform(-config.zoom, config.zoom))
-    mirror = torch.where(uniform(0.0, 1.0) < config.flip, -1.0, 1.0)
+    angle = torch.deg2rad(angle * config.rotation_deg)
+    scale = view / (1.0 + zoom * config.zoom)
+    mirror = torch.where(mirrored, -1.0, 1.0)
     cos, sin = angle.cos() * scale, angle.sin() * scale
-    move = torch.stack(
-        [
-            torch.stack([cos * mirror, -sin, 2.0 * uniform(-config.shift, config.shift)], 1),
-            torch.stack([sin * mirror, cos, 2.0 * uniform(-config.shift, config.shift)], 1),
-        ],
-        dim=1,
-    )  # (B, 2, 3), view -> face
+    move = torch.stack([cos * mirror, -sin, sin * mirror, cos], dim=1).reshape(count, 2, 2)
+    centre = 2.0 * config.shift * shift[..., None]  # (B, 2, 1)
+    matrix = move @ straight + torch.cat([torch.zeros_like(move), centre], dim=2)
 
-    def sample(at: torch.Tensor) -> torch.Tensor:
-        moved = move[:, :, :2] @ at.reshape(count, 2, -1) + move[:, :, 2:]
-        where = moved.transpose(1, 2).reshape(count, size, size, 2)
-        return F.grid_sample(faces, where, padding_mode="border", align_corners=False)
-
-    return sample(warped_at), sample(target_at)
+    where = (move @ warped_at.reshape(count, 2, -1) + centre).transpose(1, 2)
+    warped = F.grid_sample(
+        faces[:, :planes],
+        where.reshape(count, size, size, 2),
+        padding_mode="border",
+        align_corners=False,
+    )
+    target_at = F.affine_grid(matrix, [count, 1, size, size], align_corners=False)
+    target = F.grid_sample(faces, target_at, padding_mode="border", align_corners=False)
+    return WarpedBatch(warped, target, matrix)

@@ -45,7 +45,10 @@ def test_original_keeps_the_shape(size):
         assert model(torch.rand(2, 3, size, size), "A").shape == (2, 3, size, size)
 
 
-@pytest.mark.parametrize("changes", [{"shuffled_output": True}, {"residual_blocks": 2}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"shuffled_output": True}, {"residual_blocks": 2}, {"kernel": 3}, {"pad_after": True}],
+)
 def test_parts_can_be_chosen(tiny, changes):
     model = FaceSwapAutoencoder(dataclasses.replace(tiny, **changes))
     assert model(torch.rand(1, 3, 32, 32), "A").shape == (1, 3, 32, 32)
@@ -83,7 +86,11 @@ def test_first_weights_keep_the_size_of_signals(name):
     config = dataclasses.replace(preset(name), base_channels=32, decoder_channels=128)
     model = FaceSwapAutoencoder(config)
     sizes = []
-    for layer in (*model.encoder, *model.decoders["A"]):
+    encoder = model.encoder
+    for layer in (
+        *(*encoder.down, encoder.to_code, encoder.from_code, *encoder.up),
+        *model.decoders["A"],
+    ):
         layer.register_forward_hook(lambda _, __, out: sizes.append(out.square().mean().sqrt()))
     with torch.inference_mode():
         drawn = model(torch.rand(4, 3, 64, 64), "A")
@@ -96,7 +103,7 @@ def test_first_weights_keep_the_size_of_signals(name):
 
 def test_upscaling_starts_without_a_checkerboard(model):
     with torch.inference_mode():
-        grown = model.encoder[-1](torch.rand(1, 16, 4, 4))
+        grown = model.encoder.up[1](torch.rand(1, 16, 4, 4))
     for row, column in ((0, 1), (1, 0), (1, 1)):
         assert torch.allclose(grown[..., row::2, column::2], grown[..., ::2, ::2], atol=1e-6)
 
@@ -138,6 +145,7 @@ def test_sizes_that_do_not_fit_say_so(size):
     [
         ({"base_channels": 0}, "base_channels: expected at least 1, got 0"),
         ({"code_size": -3}, "code_size: expected at least 1, got -3"),
+        ({"kernel": 4}, "kernel: expected 3 or 5, got 4"),
         ({"residual_blocks": -1}, "residual_blocks >= 0.*got -1"),
         ({"min_channels": 0}, "min_channels >= 1.*0"),
         ({"coverage": 1.5}, "coverage: expected 0.2 to 1.0, got 1.5"),
@@ -160,3 +168,51 @@ def test_wrong_faces_say_so(model):
         model(torch.rand(1, 3, 32, 32), "C")
     with pytest.raises(ValueError, match=r"preset of \['original', 'quick'\], got 'slow'"):
         preset("slow")
+
+
+# Masks and landmarks ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_mask_is_a_fourth_plane(tiny, shuffled):
+    config = dataclasses.replace(tiny, mask=True, shuffled_output=shuffled)
+    drawn_a, drawn_b = FaceSwapAutoencoder(config).forward_pair(*torch.rand(2, 3, 3, 32, 32))
+    assert drawn_a.shape == drawn_b.shape == (3, 4, 32, 32)
+    assert 0.0 <= drawn_a.min() and drawn_a.max() <= 1.0
+
+
+def test_landmarks_join_the_code(tiny):
+    network = FaceSwapAutoencoder(dataclasses.replace(tiny, landmarks=True))
+    faces, points = torch.rand(2, 3, 32, 32), torch.rand(2, 68, 2)
+    drawn = network(faces, "A", points)
+    assert drawn.shape == (2, 3, 32, 32)
+    assert not torch.allclose(drawn, network(faces, "A", points.flip(0)))
+    pair = network.forward_pair(faces, faces, points, points.flip(0))
+    assert torch.allclose(pair[0], drawn, atol=1e-5)
+    assert torch.allclose(pair[1], network(faces, "B", points.flip(0)), atol=1e-5)
+
+
+@pytest.mark.parametrize("landmarks", [False, True])
+def test_points_must_fit_the_network(tiny, landmarks):
+    network = FaceSwapAutoencoder(dataclasses.replace(tiny, landmarks=landmarks))
+    faces = torch.rand(2, 3, 32, 32)
+    wrong = [None, torch.rand(2, 67, 2), torch.rand(1, 68, 2)] if landmarks else [faces]
+    for points in wrong:
+        with pytest.raises(ValueError, match=rf"expected points .* landmarks={landmarks}, got"):
+            network(faces, "B", points)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_padding_after_sees_one_pixel_further_right_and_below(tiny, kernel):
+    config = dataclasses.replace(tiny, pad_after=True, kernel=kernel)
+    layer = FaceSwapAutoencoder(config).encoder.down[0][0]
+    assert layer(torch.rand(1, 3, 32, 32)).shape == (1, 8, 16, 16)
+    picture = torch.zeros(1, 3, 32, 32)
+    seen = []
+    for at in range(12, 22):
+        picture.zero_()[..., at] = 1.0
+        seen.append((layer(picture) - layer(torch.zeros_like(picture))).abs().sum((0, 1, 2))[8] > 0)
+    first = 16 - (kernel // 2 - 1)  # output column 8 sits at input column 16
+    assert [index for index, hit in enumerate(seen, 12) if hit] == list(
+        range(first, first + kernel)
+    )

@@ -149,10 +149,10 @@ def test_grey_deep_and_transparent_crops_are_taken(tmp_path, picture):
     cv2.imwrite(str(tmp_path / "deep.png"), bgr.astype(np.uint16) * 257)
     cv2.imwrite(str(tmp_path / "clear.png"), np.dstack([bgr, np.full((64, 64), 255, np.uint8)]))
     dataset = FaceDataset(tmp_path, 64)
-    assert dataset.images.shape == (3, 64, 64, 3)
-    assert np.array_equal(dataset.images[0], picture)  # clear, deep, grey
-    assert np.array_equal(dataset.images[1], picture)
-    assert np.array_equal(dataset.images[2][..., 0], picture[..., 1])
+    clear, deep, grey = (dataset[index].permute(1, 2, 0).numpy() for index in range(3))
+    assert np.array_equal(clear, picture)
+    assert np.array_equal(deep, picture)
+    assert np.array_equal(grey[..., 0], picture[..., 1])
     batch = next(endless_batches(dataset, 4, device="cpu"))
     assert batch.warped.shape == (4, 3, 64, 64)
 

@@ -5,19 +5,17 @@ import itertools
 import pickle
 from itertools import islice
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from deepfake_utils.dataset import (
-    FINER,
-    FaceDataset,
-    endless_batches,
-    photometric_augment,
-    weight_map,
-)
-from deepfake_utils.faces import FaceSet, load_faces, mean_face
-from deepfake_utils.landmarks import LEFT_EYE, MOUTH, RIGHT_EYE
+from deepfake_utils.augmentation import photometric_augment
+from deepfake_utils.dataset import FINER, FaceDataset, endless_batches, weight_map
+from deepfake_utils.faces import FaceSet, face_mask, load_faces, mean_face
+from deepfake_utils.images import to_image
+from deepfake_utils.landmarks import FLIP68, LEFT_EYE, MOUTH, RIGHT_EYE
+from deepfake_utils.umeyama import transform_points, umeyama
 from deepfake_utils.warping import WarpConfig
 
 STILL = WarpConfig(rotation_deg=0.0, zoom=0.0, shift=0.0, flip=0.0, jitter=0.0)
@@ -29,7 +27,7 @@ def first(dataset, count=1, **options):
 
 def equal(one, other):
     pairs = zip(itertools.chain(*one), itertools.chain(*other), strict=True)
-    return all(torch.equal(a, b) for a, b in pairs)
+    return all(a is b or torch.equal(a, b) for a, b in pairs)
 
 
 # Light and colour ---------------------------------------------------------------------------
@@ -85,7 +83,8 @@ def test_a_dataset_can_be_sent_to_another_process(face_set):
     # Where processes are not forked (macOS, Windows; Python 3.14 on Linux) workers get it so.
     dataset = FaceDataset(face_set, 32, augment=photometric_augment())
     copy = pickle.loads(pickle.dumps(dataset))
-    assert np.array_equal(copy.augment(copy.images[0], 3), dataset.augment(dataset.images[0], 3))
+    assert torch.equal(copy[0, 3], dataset[0, 3])
+    assert not torch.equal(copy[0, 3], copy[0, 4])
 
 
 # Weights ------------------------------------------------------------------------------------
@@ -131,18 +130,66 @@ def test_without_landmarks_every_pixel_counts_the_same(face_set):
 # Items and batches --------------------------------------------------------------------------
 
 
-def test_items_hold_colours_and_weights(face_set):
+def test_planes_hold_colours_weights_and_mask(face_set):
     dataset = FaceDataset(face_set, 32, coverage=0.7)
     assert len(dataset) == 4
-    item = dataset[1]
     side = round(32 * 0.7 / 0.5 * FINER)
-    assert item.shape == (4, side, side)
-    assert item.dtype == torch.uint8
-    assert np.array_equal(item[:3].permute(1, 2, 0).numpy(), dataset.images[1])
-    assert np.array_equal(item[3].numpy(), dataset.weights[1])
+    assert dataset.planes.shape == (4, 5, side, side)
+    assert dataset.planes.dtype == torch.uint8
+    assert torch.equal(dataset[1], dataset.planes[1, :3])
+    points = (face_set.landmarks[1] + 0.5) * side / 96 - 0.5
+    weight = dataset.planes[1, 3].numpy() / 64.0
+    assert np.abs(weight - weight_map(points, side)).max() < 0.01
+    mask = dataset.planes[1, 4].numpy() / 255.0
+    assert np.abs(mask - face_mask(points, (side, side))).max() < 0.01
     large = FaceDataset(face_set, 256)  # finer than the crops: they are taken as they are
-    assert large[0].shape == (4, 96, 96)
+    assert large[0].shape == (3, 96, 96)
     assert first(large, batch_size=1)[0].warped.shape == (1, 3, 256, 256)
+
+
+def test_points_are_where_the_target_shows_them(crops):
+    # Each target is cut by chance, half of them mirrored. The similarity between its points and
+    # those of the crop it was cut from must lay the pictures on each other too.
+    dataset = FaceDataset(crops[0], 64)
+    still = dataset.still()
+    assert still.points.shape == (12, 68, 2)
+    assert np.abs((still.points.numpy() * 64 - 0.5) - mean_face(64, 0.75)).mean() < 3.0
+    mirror = still.points[:, FLIP68].clone()
+    mirror[..., 0] = 1.0 - mirror[..., 0]
+    known = (torch.cat([still.points, mirror]) * 64 - 0.5).numpy()
+    pictures = [to_image(face) for face in (*still.target, *still.target.flip(3))]
+    wild = WarpConfig(rotation_deg=20.0, zoom=0.2, shift=0.1, flip=0.5, jitter=0.03)
+    mirrored = 0
+    for batch in first(dataset, 4, warp=wild, batch_size=8, seed=3):
+        for target, points in zip(batch.target, batch.points.numpy() * 64 - 0.5, strict=True):
+            fits = [umeyama(points, other) for other in known]
+            off = [
+                np.abs(transform_points(points, fit) - other).max()
+                for fit, other in zip(fits, known, strict=True)
+            ]
+            best = int(np.argmin(off))
+            assert off[best] < 0.05
+            back = cv2.warpAffine(to_image(target), fits[best], (64, 64))[16:48, 16:48]
+            assert np.abs(back.astype(int) - pictures[best][16:48, 16:48]).mean() < 5.0
+            mirrored += best >= 12
+    assert 5 < mirrored < 27
+
+
+def test_what_a_network_does_not_use_is_left_out(crops):
+    dataset = FaceDataset(crops[0], 32)
+    whole = first(dataset, batch_size=4)[0]
+    batches = endless_batches(dataset, 4, device="cpu")
+    batches.leave_out(mask=True, points=True)
+    batch = next(batches)
+    assert batch.mask is None and batch.points is None
+    assert equal([batch[:3]], [whole[:3]])
+
+
+def test_points_are_unknown_without_landmarks(face_set):
+    plain = dataclasses.replace(face_set, landmarks=None)
+    batch = first(FaceDataset(plain, 32))[0]
+    assert batch.points is None
+    assert (batch.mask > 0.99).all()
 
 
 def test_batches_have_the_networks_shape_and_range(crops):
@@ -150,6 +197,7 @@ def test_batches_have_the_networks_shape_and_range(crops):
         assert batch.warped.shape == batch.target.shape == (5, 3, 48, 48)
         assert batch.weight.shape == (5, 1, 48, 48)
         for part in batch:
+            assert part.device.type == "cpu"
             assert part.dtype == torch.float32
         for part in (batch.warped, batch.target):
             assert 0.0 <= part.min() and part.max() <= 1.0
@@ -221,13 +269,60 @@ def test_workers_change_light_independently(face_set):
 
 def test_preview_shows_crops_as_they_are(crops):
     dataset = FaceDataset(crops[0], 40, augment=photometric_augment(3.0))
-    faces = dataset.preview(5)
-    assert [face.shape for face in faces] == [(40, 40, 3)] * 5
-    assert all(np.array_equal(a, b) for a, b in zip(faces, dataset.preview(5), strict=True))
-    assert len(dataset.preview(100)) == 12
+    faces = dataset.preview(5).target
+    assert faces.shape == (5, 3, 40, 40)
+    assert torch.allclose(faces, dataset.preview(5).warped, atol=1e-4)
+    assert torch.equal(faces, dataset.still([0, 3, 6, 8, 11]).target)
+    assert len(dataset.preview(100).target) == 12
     plain = first(FaceDataset(crops[0], 40), 12, warp=STILL, batch_size=12)
-    shown = np.uint8((torch.cat([b.target for b in plain]) * 255).round().permute(0, 2, 3, 1))
-    assert np.abs(shown.astype(int) - faces[0]).max(axis=(1, 2, 3)).min() <= 1
+    shown = torch.cat([batch.target for batch in plain])
+    assert (shown - faces[0]).abs().amax(dim=(1, 2, 3)).min() < 1e-3
+
+
+# Going on and sharing out -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("augmented", [False, True])
+def test_batches_go_on_where_they_were(crops, workers, augmented):
+    dataset = FaceDataset(crops[0], 32, augment=photometric_augment() if augmented else None)
+    options = {"batch_size": 4, "seed": 5, "workers": workers}
+    straight = first(dataset, 6, **options)
+    batches = endless_batches(dataset, device="cpu", **options)
+    assert batches.position == 0
+    next(batches)
+    batches.seek(3)
+    assert equal([next(batches) for _ in range(3)], straight[3:])
+    assert batches.position == 6
+    batches.seek(1)
+    assert equal([next(batches)], straight[1:2])
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_shares_of_a_batch_make_up_the_batch(crops, augmented):
+    dataset = FaceDataset(crops[0], 32, augment=photometric_augment() if augmented else None)
+    whole = first(dataset, 2, batch_size=6, seed=2)
+    shares = [endless_batches(dataset, 6, device="cpu", seed=2) for _ in range(3)]
+    for rank, batches in enumerate(shares):
+        batches.shard(rank, 3)
+    for batch in whole:
+        parts = [next(batches) for batches in shares]
+        for field, wanted in enumerate(batch):
+            assert torch.allclose(torch.cat([part[field] for part in parts]), wanted, atol=1e-6)
+    with pytest.raises(ValueError, match="a multiple of the 4 processes, got 6"):
+        shares[0].shard(0, 4)
+
+
+def test_the_last_crops_are_held_out(crops):
+    faces = load_faces(crops[0])
+    train, held = faces.split(0.25)
+    assert (len(train), len(held)) == (9, 3)
+    assert np.array_equal(np.concatenate([train.images, held.images]), faces.images)
+    assert np.array_equal(held.landmarks, faces.landmarks[9:])
+    assert held.paths == faces.paths[9:]
+    for share in (0.0, 1.0, 0.97, float("nan")):
+        with pytest.raises(ValueError, match="share: expected between 0 and 1"):
+            faces.split(share)
 
 
 # Errors -------------------------------------------------------------------------------------
@@ -241,6 +336,8 @@ def test_wrong_faces_say_so(face_set):
         FaceDataset(face_set, coverage=0.4)
     with pytest.raises(ValueError, match="batch_size: expected at least 1, got 0"):
         endless_batches(FaceDataset(face_set, 32), 0)
+    with pytest.raises(ValueError, match="seed: expected at least 0, got -1"):
+        endless_batches(FaceDataset(face_set, 32), seed=-1)
 
 
 @pytest.mark.parametrize("wrong", [{"size": 0}, {"size": -8}, {"coverage": float("nan")}])

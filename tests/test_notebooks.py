@@ -11,6 +11,7 @@ import cv2
 import nbformat
 import pytest
 
+from deepfake_utils.storage import CheckpointStore
 from deepfake_utils.video import read_video_info
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
@@ -58,7 +59,10 @@ def test_quickstart_leaves_what_it_promises(quickstart):
     info = read_video_info(output / "swap.mp4")
     assert (info.width, info.height, info.frame_count, info.fps) == (384, 384, 25, 25.0)
     assert info.has_audio
-    assert (output / "quickstart.safetensors").stat().st_size > 1e6
+    summary = json.loads((output / "summary.json").read_text())
+    store = CheckpointStore(output / "run")
+    assert store.latest().step == summary["steps"]
+    assert store.best().best_model().config.image_size == 96
     assert len(list((output / "faces" / "a").glob("*.png"))) == 35
 
 
@@ -69,6 +73,10 @@ def test_quickstart_tells_the_score_between_its_bounds(quickstart):
     assert 17.0 < score["no_swap_db"] < 20.0
     assert score["perfect_db"] > 33.0
     assert 10.0 < score["swap_db"] < score["perfect_db"]  # after seconds of training only
+    assert summary["held_out_psnr_db"] > 10.0
+    expression = summary["expression"]
+    assert expression["frames"] + expression["frames_without_face"] == 25
+    assert -1.0 <= expression["mouth"] <= 1.0
     assert summary["faces"] == {"a": 35, "b": 35}
     assert summary["frames_without_face"] == 0
     assert set(summary["seconds"]) == {"extract", "train", "swap", "score"}

@@ -1,5 +1,6 @@
 """pytest tests/test_plotting.py"""
 
+import dataclasses
 import io
 
 import cv2
@@ -10,8 +11,8 @@ from matplotlib.figure import Figure
 from PIL import Image as Pillow
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
-from deepfake_utils.dataset import Batch
-from deepfake_utils.images import to_tensor
+from deepfake_utils.dataset import Batch, FaceDataset
+from deepfake_utils.images import to_image, to_tensor
 from deepfake_utils.plotting import (
     GRID_TITLES,
     plot_landmarks,
@@ -83,7 +84,8 @@ def test_landmarks_are_drawn_where_they_are(frame, points):
 
 def test_pairs_show_three_rows():
     torch.manual_seed(0)
-    batch = Batch(torch.rand(6, 3, 16, 16), torch.rand(6, 3, 16, 16), 2 * torch.rand(6, 1, 16, 16))
+    faces, planes = torch.rand(2, 6, 3, 16, 16), torch.rand(2, 6, 1, 16, 16)
+    batch = Batch(*faces, 2 * planes[0], planes[1])
     figure = plot_pairs(batch, 4)
     drawn(figure)
     assert len(figure.axes) == len(shown(figure)) == 12
@@ -154,6 +156,29 @@ def test_losses(count):
         "person A",
         "person B",
     ]
+
+
+def test_scores_have_an_axis_of_their_own():
+    history = [StepResult(step, 1.0 / step, 2.0 / step) for step in range(1, 9)]
+    figure = plot_losses(history, [(2, 18.0), (4, 20.0), (8, 21.5)])
+    assert drawn(figure).std() > 5
+    left, right = figure.axes
+    assert right.lines[0].get_xydata().tolist() == [[2, 18.0], [4, 20.0], [8, 21.5]]
+    assert "dB" in right.get_ylabel() and "dB" not in left.get_ylabel()
+
+
+def test_a_network_with_masks_and_landmarks_is_drawn_from_a_preview(crops, tiny):
+    network = dataclasses.replace(tiny, mask=True, landmarks=True)
+    model = FaceSwapAutoencoder(network)
+    a, b = (FaceDataset(folder, 32).preview(3) for folder in crops)
+    columns = predict_all(model, a, b)
+    assert [face.shape for face in columns[2]] == [(32, 32, 3)] * 3
+    assert np.array_equal(columns[3][1], to_image(b.target[1]))
+    with torch.inference_mode():
+        wanted = model(a.target, "B", a.points)[1, :3]
+    assert np.abs(columns[2][1].astype(int) - to_image(wanted).astype(int)).max() <= 1
+    with pytest.raises(ValueError, match="expected points"):
+        predict_all(model, [to_image(face) for face in a.target], b)
 
 
 def test_losses_of_nothing_say_so():

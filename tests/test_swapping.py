@@ -1,11 +1,13 @@
 """pytest tests/test_swapping.py"""
 
+import dataclasses
 import itertools
 
 import av
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
 from deepfake_utils.faces import align_face, face_mask
@@ -206,10 +208,46 @@ def test_the_decoder_is_that_of_the_identity_and_its_colours_are_as_drawn(frame,
     model.eval()
     for identity in ("A", "B"):
         swapper = Swapper(model, lambda frame: [points], SwapConfig(identity), "cpu")
-        drawn = swapper.swap_faces([face])[0].astype(float) / 255.0
+        drawn = swapper.swap_faces([face])[0].image.astype(float) / 255.0
+        assert swapper.swap_faces([face])[0].mask is None
         wanted = model(to_tensor(face.image)[None], identity)[0].permute(1, 2, 0).detach().numpy()
         assert np.abs(drawn - wanted).max() < 0.02  # the network may run in bfloat16
     assert swapper.swap_faces([]) == []
+
+
+class DrawsAMask(FaceSwapAutoencoder):
+    """Draws what it is shown, and a mask over its left half."""
+
+    def forward(self, faces, identity, points=None):
+        mask = torch.zeros_like(faces[:, :1])
+        mask[..., : faces.shape[3] // 2] = 1.0
+        return torch.cat([1.0 - faces, mask], dim=1)
+
+
+def test_a_learned_mask_is_used_if_there_is_one(frame, points, tiny):
+    network = DrawsAMask(dataclasses.replace(tiny, mask=True))
+    matrix = align_face(frame, points, 32, tiny.coverage).matrix
+    y, x = np.mgrid[:384, :384]
+    at = np.stack([x, y, np.ones_like(x)], axis=-1) @ matrix.T  # where each pixel is in the crop
+    changed = []
+    for learned in (True, False):
+        config = SwapConfig(learned_mask=learned, match_colour=False)
+        swapped = Swapper(network, lambda frame: [points], config, "cpu").swap_frame(frame)
+        changed.append((swapped != frame).any(axis=2))
+    inside = (at > 3).all(axis=2) & (at < 28).all(axis=2)
+    assert changed[0][inside & (at[..., 0] < 14)].mean() > 0.95
+    assert not changed[0][at[..., 0] > 17].any()
+    assert changed[1][inside & (at[..., 0] > 17)].mean() > 0.5  # the landmarks' mask is whole
+
+
+def test_a_network_with_landmarks_is_given_them(frame, points, tiny):
+    network = FaceSwapAutoencoder(dataclasses.replace(tiny, landmarks=True)).eval()
+    face = align_face(frame, points, 32, tiny.coverage)
+    drawn = Swapper(network, lambda frame: [points], device="cpu").swap_faces([face])[0].image
+    shares = torch.from_numpy((face.landmarks + 0.5) / 32).float()[None]
+    with torch.inference_mode():
+        wanted = network(to_tensor(face.image)[None], "B", shares)[0]
+    assert np.abs(drawn / 255.0 - wanted.permute(1, 2, 0).numpy()).max() < 0.02
 
 
 def test_matching_colours_can_be_left_out(frame, points, model):

@@ -8,6 +8,7 @@ import torch
 from deepfake_utils.images import to_image, to_tensor
 from deepfake_utils.warping import (
     WarpConfig,
+    draw_warps,
     grid_points,
     random_transform,
     random_warp,
@@ -19,8 +20,11 @@ SHAKEN = WarpConfig(rotation_deg=0.0, zoom=0.0, shift=0.0, flip=0.0, jitter=0.03
 SIDE, SIZE, VIEW = 256, 64, 0.75
 
 
-def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def halves(faces, seed=0, size=SIZE, view=VIEW, config=None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Warped and target of a batch."""
+    warps = draw_warps(len(faces), np.random.default_rng(seed), config)
+    pair = warp_batch(faces, warps, size, view, config)
+    return pair.warped, pair.target
 
 
 def ramp_image() -> np.ndarray:
@@ -61,7 +65,7 @@ def numpy_places(count: int, config: WarpConfig) -> tuple[np.ndarray, np.ndarray
 
 
 def batch_places(count: int, config: WarpConfig) -> tuple[np.ndarray, np.ndarray]:
-    pair = warp_batch(ramps(count), generator(5), SIZE, VIEW, config)
+    pair = halves(ramps(count), 5, SIZE, VIEW, config)
     warped, target = (half.permute(0, 2, 3, 1).double().numpy() for half in pair)
     return warped, target
 
@@ -70,13 +74,13 @@ def test_without_chance_both_halves_are_the_plain_crop(picture, rng):
     crop = picture[16:48, 16:48]
     for half in random_warp(picture, rng, 32, 0.5, STILL):
         assert np.abs(half.astype(int) - crop).max() <= 1
-    for half in warp_batch(to_tensor(picture)[None], None, 32, 0.5, STILL):
+    for half in halves(to_tensor(picture)[None], 0, 32, 0.5, STILL):
         assert np.abs(to_image(half[0]).astype(int) - crop).max() <= 1
 
 
 def test_without_chance_the_crop_is_resized_about_pixel_centres(picture, rng):
     wanted = cv2.resize(picture[8:56, 8:56], (96, 96), interpolation=cv2.INTER_LINEAR)
-    batch = warp_batch(to_tensor(picture)[None], None, 96, 0.75, STILL)
+    batch = halves(to_tensor(picture)[None], 0, 96, 0.75, STILL)
     for half in (*random_warp(picture, rng, 96, 0.75, STILL), *(to_image(h[0]) for h in batch)):
         inside = np.abs(half.astype(int) - wanted)[1:-1, 1:-1]  # the crop's own edge is repeated
         assert inside.max() <= 3  # OpenCV rounds positions to 1/32 pixel
@@ -88,7 +92,7 @@ def test_equal_chance_gives_equal_pairs_and_other_chance_others(picture):
         return np.stack(random_warp(picture, np.random.default_rng(seed)))
 
     def batch(seed):
-        return torch.stack(warp_batch(to_tensor(picture)[None], generator(seed)))
+        return torch.stack(halves(to_tensor(picture)[None], seed))
 
     assert np.array_equal(pair(1), pair(1))
     assert not np.array_equal(pair(1), pair(2))
@@ -101,7 +105,7 @@ def test_equal_chance_gives_equal_pairs_and_other_chance_others(picture):
 
 def test_faces_of_a_batch_are_moved_independently(picture):
     faces = to_tensor(picture).expand(8, 3, 64, 64)
-    for half in warp_batch(faces, generator(0)):
+    for half in halves(faces, 0):
         assert len(torch.unique(half.flatten(1), dim=0)) == 8
 
 
@@ -109,7 +113,7 @@ def test_shapes_and_dtypes(picture, rng):
     for half in random_warp(picture, rng, 48, 0.7):
         assert half.shape == (48, 48, 3)
         assert half.dtype == np.uint8
-    for half in warp_batch(torch.rand(3, 4, 50, 50), None, 48, 0.7):
+    for half in halves(torch.rand(3, 4, 50, 50), 0, 48, 0.7):
         assert half.shape == (3, 4, 48, 48)
         assert half.dtype == torch.float32
     assert random_transform(picture[:40], rng).shape == (40, 64, 3)
@@ -218,15 +222,15 @@ def test_no_black_comes_in_from_outside():
         assert (random_transform(plain, rng, wild) == 180).all()
         for half in random_warp(plain, rng, 32, 1.0, wild):
             assert (half == 180).all()
-    for half in warp_batch(torch.full((10, 3, 64, 64), 0.7), generator(0), 32, 1.0, wild):
+    for half in halves(torch.full((10, 3, 64, 64), 0.7), 0, 32, 1.0, wild):
         assert (half - 0.7).abs().max() < 1e-5
 
 
 def test_mirroring_takes_every_channel_and_both_halves(picture, rng):
     mirror = WarpConfig(rotation_deg=0.0, zoom=0.0, shift=0.0, flip=1.0, jitter=0.0)
     faces = torch.cat([to_tensor(picture), torch.rand(1, 64, 64)])[None]
-    plain = warp_batch(faces, None, 64, 0.8, STILL)
-    mirrored = warp_batch(faces, None, 64, 0.8, mirror)
+    plain = halves(faces, 0, 64, 0.8, STILL)
+    mirrored = halves(faces, 0, 64, 0.8, mirror)
     for one, other in zip(plain, mirrored, strict=True):
         assert torch.allclose(other, one.flip(3), atol=1e-4)
     assert np.array_equal(random_transform(picture, rng, mirror), picture[:, ::-1])
