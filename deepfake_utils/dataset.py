@@ -153,7 +153,7 @@ class FaceDataset:
         chosen = torch.arange(len(self)) if indices is None else torch.tensor(indices)
         points = None if self.points is None else self.points[chosen]
         still = WarpConfig(rotation_deg=0.0, zoom=0.0, shift=0.0, flip=0.0, jitter=0.0)
-        return _make_pairs(self.planes[chosen], points, None, self, still)
+        return _make_pairs(self.planes[chosen] / 255.0, points, None, self, still)
 
     def preview(self, count: int = 4) -> Batch:
         """Some crops, evenly spaced, as `still`."""
@@ -191,12 +191,15 @@ class Batches(Iterator[Batch]):
     def to(self, device: torch.device) -> None:
         """Keep the crops on that device, and make the pairs there."""
         self.device = device
-        self._planes = self.dataset.planes.to(device)
+        self._fine = torch.empty(0)  # written anew by each batch: fresh memory costs more than that
+        # Whole crops: picking some of them out is a copy of memory, picking planes too is not.
+        self._planes = self.dataset.planes[:, : 5 if self._mask else 4].contiguous().to(device)
         self._points = None if self.dataset.points is None else self.dataset.points.to(device)
 
     def leave_out(self, mask: bool = False, points: bool = False) -> None:
         """Save the time to make what a network does not use."""
         self._mask, self._landmarks = not mask, not points
+        self.to(self.device)
 
     def seek(self, position: int) -> None:
         """Go on with batch number `position`, counted from 0."""
@@ -221,7 +224,7 @@ class Batches(Iterator[Batch]):
         indices, _, rng = self._draw(self.position)
         warps = draw_warps(self.batch_size, rng, self.warp).part(self._share)
         chosen = torch.tensor(indices[self._share], device=self.device)
-        planes = self._planes[chosen, : 5 if self._mask else 4]  # (B, 4 or 5, M, M) uint8
+        planes = self._planes.index_select(0, chosen)  # (B, 4 or 5, M, M) uint8
         if self.dataset.augment is not None:
             if self._changed is None:
                 self._changed = self._change()
@@ -230,7 +233,10 @@ class Batches(Iterator[Batch]):
         points = None
         if self._points is not None and self._landmarks:
             points = self._points[chosen]
-        return _make_pairs(planes, points, warps, self.dataset, self.warp)
+        if self._fine.shape != planes.shape:
+            self._fine = torch.empty(planes.shape, device=self.device)
+        fine = torch.div(planes, 255.0, out=self._fine)
+        return _make_pairs(fine, points, warps, self.dataset, self.warp)
 
     def _draw(self, position: int) -> tuple[list[int], list[int], np.random.Generator]:
         """Indices, seeds of the change of light, and the chance that is left for the warps.
@@ -297,14 +303,13 @@ def endless_batches(
 
 
 def _make_pairs(
-    planes: torch.Tensor,
+    fine: torch.Tensor,
     points: torch.Tensor | None,
     warps: Warps | None,
     dataset: FaceDataset,
     config: WarpConfig,
 ) -> Batch:
-    """(B, 4 or 5, M, M) uint8 and (B, 68, 2) in -1..1 -> training pairs."""
-    fine = planes.float().div_(255.0)
+    """(B, 4 or 5, M, M) in 0..1 and (B, 68, 2) in -1..1 -> training pairs."""
     pair = warp_batch(fine, warps, dataset.size, dataset.view, config, planes=3)
     if points is not None:
         points = _cut_points(points, pair.matrix)
