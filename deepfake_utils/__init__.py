@@ -26,11 +26,12 @@ from .plotting import (
     show_images,
 )
 from .recipe import Pace, TrainConfig, plateaued, recipe
+from .rendering import swap_video
 from .resuming import start_or_resume
 from .samples import load_truth, sample_clips
 from .scorecard import inner_face_psnr, score_clip, score_sample_swap
 from .storage import CheckpointStore
-from .swapping import SwapConfig, Swapper, swap_video
+from .swapping import SwapConfig, Swapper
 from .training import StepResult, Trainer
 from .umeyama import invert, transform_points, umeyama_batch
 from .video import VideoInfo, VideoWriter, read_frames, read_video_info

@@ -246,8 +246,14 @@ class FaceSwapAutoencoder(nn.Module):
         Raises:
             ValueError: if the shape does not fit the network or the identity is another.
         """
-        self._check(faces, identity, points)
-        return cast(torch.Tensor, self.decoders[identity](self.encoder(faces, points)))
+        if identity not in IDENTITIES:
+            raise ValueError(f"expected identity 'A' or 'B', got {identity!r}")
+        return cast(torch.Tensor, self.decoders[identity](self.encode(faces, points)))
+
+    def encode(self, faces: torch.Tensor, points: torch.Tensor | None = None) -> torch.Tensor:
+        """What both decoders draw from, (B, C, 2s, 2s); arguments and errors as for `forward`."""
+        self._check(faces, points)
+        return cast(torch.Tensor, self.encoder(faces, points))
 
     def forward_pair(
         self,
@@ -270,8 +276,8 @@ class FaceSwapAutoencoder(nn.Module):
         Raises:
             ValueError: if a shape does not fit the network.
         """
-        self._check(faces_a, "A", points_a)
-        self._check(faces_b, "B", points_b)
+        self._check(faces_a, points_a)
+        self._check(faces_b, points_b)
         points = None
         if points_a is not None and points_b is not None:
             points = torch.cat([points_a, points_b])
@@ -279,10 +285,8 @@ class FaceSwapAutoencoder(nn.Module):
         map_a, map_b = maps.split([len(faces_a), len(faces_b)])
         return self.decoders["A"](map_a), self.decoders["B"](map_b)
 
-    def _check(self, faces: torch.Tensor, identity: str, points: torch.Tensor | None) -> None:
+    def _check(self, faces: torch.Tensor, points: torch.Tensor | None) -> None:
         size = self.config.image_size
-        if identity not in IDENTITIES:
-            raise ValueError(f"expected identity 'A' or 'B', got {identity!r}")
         if faces.ndim != 4 or tuple(faces.shape[1:]) != (3, size, size):
             raise ValueError(
                 f"expected faces (B, 3, {size}, {size}), got {tuple(faces.shape)}; resize them or "

@@ -81,6 +81,13 @@ class AlignedFace:
     landmarks: Points  # (68, 2), (x, y) in crop pixels
     matrix: Matrix  # (2, 3), maps frame pixels to crop pixels; `umeyama.invert` goes back
 
+    def matrix_for(self, size: int) -> Matrix:
+        """(2, 3), maps frame pixels to those of a picture of the same square with another side."""
+        ratio = size / len(self.image)
+        matrix = self.matrix * ratio
+        matrix[:, 2] += ratio / 2.0 - 0.5  # pixel centres, not edges, have whole numbers
+        return matrix
+
 
 def mean_face(size: int, coverage: float = CROP_COVERAGE) -> Points:
     """Where the 68 points of the mean face lie in a crop.
@@ -150,7 +157,11 @@ def _warp(frame: Image, matrix: Matrix, size: int) -> Image:
 
 
 def face_mask(
-    landmarks: Points, size_hw: tuple[int, int], feather: float = 0.12, forehead: float = 0.2
+    landmarks: Points,
+    size_hw: tuple[int, int],
+    feather: float = 0.12,
+    forehead: float = 0.2,
+    erode: float = 0.0,
 ) -> Mask:
     """A soft mask over the face: the hull of its landmarks, fading to 0 towards its edge.
 
@@ -159,6 +170,7 @@ def face_mask(
         size_hw: height and width of the mask in pixels.
         feather: width of the fade as a share of the face's size; it lies inside the hull.
         forehead: how far the hull reaches above the brows, as a share of that size.
+        erode: how far the hull is drawn in on all sides, as a share of that size; below 0 it grows.
 
     Returns:
         (H, W) float32 in 0..1; 1 well inside the face, 0 from a pixel outside the hull on.
@@ -176,16 +188,25 @@ def face_mask(
     filled = np.zeros(size_hw, np.uint8)
     # 3 bits of sub-pixel position keep the edge from jumping between frames.
     cv2.fillConvexPoly(filled, np.rint(hull * 8).astype(np.int32), 255, cv2.LINE_AA, shift=3)
-    mask = filled.astype(np.float32) / 255.0
+    mask = _shrink(filled, round(erode * unit)).astype(np.float32) / 255.0
     reach = round(feather * unit / 2)
     if reach < 1:
         return mask
     # A blur as wide as the fade, of a hull shrunk by half the fade, ends where the hull ended.
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    edge = {"borderType": cv2.BORDER_CONSTANT}
-    shrunk = cv2.erode(mask, disc, borderValue=0, **edge)
-    soft = cv2.GaussianBlur(shrunk, (0, 0), reach / 2.0, **edge)
+    soft = cv2.GaussianBlur(
+        _shrink(mask, reach), (0, 0), reach / 2.0, borderType=cv2.BORDER_CONSTANT
+    )
     return np.asarray(np.minimum(soft * mask, 1.0), np.float32)
+
+
+def _shrink(mask: NDArray[Any], pixels: int) -> NDArray[Any]:
+    """A mask less `pixels` on all sides, also where the picture ends; below 0 it grows."""
+    if not pixels:
+        return mask
+    side = 2 * abs(pixels) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    change = cv2.erode if pixels > 0 else cv2.dilate
+    return np.asarray(change(mask, disc, borderType=cv2.BORDER_CONSTANT, borderValue=0))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,16 @@ def check_points(points: Points, count: int | None = None, name: str = "points")
     if not np.isfinite(points).all():
         raise ValueError(f"{name}: expected finite coordinates, got NaN or infinity")
     return points
+
+
+def check_one_of(value: object, known: object, name: str) -> None:
+    """Raise unless `value` is one of a Literal type's values.
+
+    Raises:
+        ValueError: naming what it is, what it should be, and what it is now.
+    """
+    if value not in typing.get_args(known):
+        raise ValueError(f"{name}: expected one of {typing.get_args(known)}, got {value!r}")
 
 
 def _to_rgb8(decoded: NDArray[Any]) -> Image:

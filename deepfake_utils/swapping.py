@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 
 from .autoencoder import IDENTITIES, FaceSwapAutoencoder, Identity
+from .blending import Blend, edge_fade, paste_face, sharpen
+from .colour import ColourMatch, match_colour
 from .devices import pick_device, pick_dtype, place
 from .faces import AlignedFace, align_face, face_mask
-from .images import Image, Mask, Matrix, check_image, to_image, to_tensor
+from .images import Image, Mask, Matrix, Points, check_one_of, to_image, to_tensor
 from .landmarks import Landmarker
-from .provenance import DISCLOSURE, draw_label
-from .umeyama import invert
-from .video import TimedFrame, VideoWriter, read_timed_frames, read_video_info
-
-logger = logging.getLogger(__name__)
+from .occlusion import visible
 
 MASK_SIZE = 256  # side of the crop that masks are drawn in, in pixels
+
+Outcome = Literal["swapped", "partly covered", "covered", "turned away", "no face", "other person"]
 
 
 @dataclass(frozen=True)
 class SwapConfig:
-    """How a drawn face is put into the frame."""
+    """How a drawn face is put into the frame; sizes are shares of the face's own."""
 
     identity: Identity = "B"  # whose face is drawn
-    feather: float = 0.12  # width of the mask's soft edge, as a share of the face's size
-    forehead: float = 0.2  # how far the mask reaches above the brows, as a share of that size
+    feather: float = 0.12  # width of the mask's soft edge
+    erode: float = 0.0  # how much smaller the mask is than the landmarks' hull; below 0 larger
+    forehead: float = 0.2  # how far the mask reaches above the brows
     learned_mask: bool = True  # use the network's own mask if it draws one, else the landmarks'
-    match_colour: bool = True  # give the drawn face the mean and spread of the frame's colours
+    colour: ColourMatch = "lab"  # how the drawn face gets the frame's colours (see colour)
+    blend: Blend = "alpha"  # how it is laid over the frame (see blending)
+    sharpness: float = 0.0  # unsharp masking of the drawn face; 0 is none, 1 is strong
+    covered: float = 4.0  # times the usual difference from which it is covered (see occlusion)
+    least_visible: float = 0.35  # share of the face that must be uncovered, or the frame stays
     batch_size: int = 16  # frames that are drawn at once
 
     def __post_init__(self) -> None:
@@ -48,97 +49,20 @@ class SwapConfig:
         """
         if self.identity not in IDENTITIES:
             raise ValueError(f"identity: expected 'A' or 'B', got {self.identity!r}")
-        if self.feather < 0.0:
+        check_one_of(self.colour, ColourMatch, "colour")
+        check_one_of(self.blend, Blend, "blend")
+        if not self.feather >= 0.0:
             raise ValueError(f"feather: expected at least 0, got {self.feather}")
+        if not self.covered > 0.0:
+            raise ValueError(f"covered: expected more than 0 (math.inf: never), got {self.covered}")
+        if not -0.5 <= self.erode <= 0.5:
+            raise ValueError(f"erode: expected -0.5 to 0.5, got {self.erode}")
+        if not -1.0 <= self.sharpness <= 5.0:
+            raise ValueError(f"sharpness: expected -1 to 5, got {self.sharpness}")
+        if not 0.0 <= self.least_visible <= 1.0:
+            raise ValueError(f"least_visible: expected a share, got {self.least_visible}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {self.batch_size}")
-
-
-def match_colour(face: Image, reference: Image, mask: Mask) -> Image:
-    """Give `face` the mean and the spread of `reference`'s colours inside the mask.
-
-    Done in CIE Lab, as E. Reinhard et al., "Color Transfer between Images", IEEE CG&A 21(5), 2001,
-    eqs. 10-11 do in a space of the same kind.
-
-    Args:
-        face: (H, W, 3) RGB uint8, whose colours are changed.
-        reference: (H, W, 3) RGB uint8, whose colours are taken.
-        mask: (H, W) float in 0..1, how much each pixel counts.
-
-    Returns:
-        (H, W, 3) RGB uint8; `face` as it is where the mask is empty.
-
-    Raises:
-        ValueError: if the sizes differ.
-    """
-    check_image(face, "face")
-    check_image(reference, "reference")
-    if face.shape != reference.shape or mask.shape != face.shape[:2]:
-        raise ValueError(
-            "expected face, reference and mask of one size, "
-            f"got {face.shape}, {reference.shape} and {mask.shape}"
-        )
-    total = float(mask.sum())
-    if total < 1.0:
-        return face.copy()
-    weight = mask[..., None] / total
-    lab, wanted = (
-        cv2.cvtColor(image.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
-        for image in (face, reference)
-    )
-    mean, wanted_mean = (lab * weight).sum((0, 1)), (wanted * weight).sum((0, 1))
-    spread = np.sqrt((np.square(lab - mean) * weight).sum((0, 1)))
-    wanted_spread = np.sqrt((np.square(wanted - wanted_mean) * weight).sum((0, 1)))
-    gain = np.clip(wanted_spread / np.maximum(spread, 1e-3), 0.5, 2.0)
-    moved = ((lab - mean) * gain + wanted_mean).astype(np.float32)
-    rgb = cv2.cvtColor(moved, cv2.COLOR_LAB2RGB)
-    return np.rint(np.clip(rgb, 0.0, 1.0) * 255.0).astype(np.uint8)
-
-
-def paste_face(frame: Image, face: Image, matrix: Matrix, mask: Mask) -> Image:
-    """Lay a face over a frame where the mask says so.
-
-    Args:
-        frame: (H, W, 3) RGB uint8; not changed.
-        face: (S, S, 3) RGB uint8, square.
-        matrix: (2, 3), maps frame pixels to pixels of `face`.
-        mask: (M, M) float32 in 0..1 over the same square as `face`, at any resolution.
-
-    Returns:
-        (H, W, 3) RGB uint8; pixels outside the mask equal the frame's.
-    """
-    check_image(frame, "frame")
-    check_image(face, "face")
-    height, width = frame.shape[:2]
-    size = face.shape[0]
-    shrink = math.sqrt(abs(np.linalg.det(np.asarray(matrix, np.float64)[:, :2])))
-    if shrink > 1.25:  # the face gets smaller: average its pixels instead of sampling some
-        smaller = max(8, round(size / shrink))
-        face = np.asarray(cv2.resize(face, (smaller, smaller), interpolation=cv2.INTER_AREA))
-        ratio = smaller / size
-        matrix = np.asarray(matrix, np.float64) * ratio
-        matrix[:, 2] += ratio / 2.0 - 0.5
-        size = smaller
-    back = invert(matrix)  # face -> frame
-    corners = np.array([[-0.5, -0.5, 1], [size, -0.5, 1], [-0.5, size, 1], [size, size, 1]])
-    at = corners @ back.T
-    x0, y0 = np.clip(np.floor(at.min(0)).astype(int), 0, [width, height])
-    x1, y1 = np.clip(np.ceil(at.max(0)).astype(int) + 1, 0, [width, height])
-    if x0 >= x1 or y0 >= y1:
-        return frame.copy()
-    back[:, 2] -= (x0, y0)
-    patch_wh = (int(x1 - x0), int(y1 - y0))
-    drawn = cv2.warpAffine(
-        face, back, patch_wh, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
-    ratio = size / mask.shape[0]  # mask pixel m is face pixel (m + 0.5) * ratio - 0.5
-    offset = ratio / 2.0 - 0.5
-    to_face = np.array([[ratio, 0.0, offset], [0.0, ratio, offset], [0.0, 0.0, 1.0]])
-    alpha = cv2.warpAffine(mask, back @ to_face, patch_wh, flags=cv2.INTER_LINEAR)[..., None]
-    result = frame.copy()
-    patch = result[y0:y1, x0:x1]
-    patch[:] = np.rint(patch + alpha * (drawn.astype(np.float32) - patch)).astype(np.uint8)
-    return result
 
 
 class DrawnFace(NamedTuple):
@@ -146,10 +70,28 @@ class DrawnFace(NamedTuple):
 
     image: Image  # (S, S, 3) RGB uint8, in the network's colours
     mask: Mask | None  # (S, S) float32 in 0..1, where it drew a face; None if it draws no masks
+    visible: Mask | None  # (S, S) float32 in 0..1, where nothing covers the face; None if not asked
+
+
+class Layers(NamedTuple):
+    """What is laid over a frame."""
+
+    image: Image  # (S', S', 3) RGB uint8, colours matched
+    matrix: Matrix  # (2, 3), maps frame pixels to pixels of `image`
+    mask: Mask  # (M, M) float32 in 0..1, over the same square as `image`
+
+
+class Swapped(NamedTuple):
+    """What became of a frame."""
+
+    image: Image | None  # the new frame; None if the old one stays
+    outcome: Outcome
+    visible: float = 0.0  # share of the face that nothing covers, 0..1
+    layers: Layers | None = None
 
 
 class Swapper:
-    """Draws the largest face of a frame as another person.
+    """Draws the face of a frame as another person.
 
     Args:
         model: a trained network, e.g. `checkpoint.load_checkpoint(path).best_model()`.
@@ -171,13 +113,24 @@ class Swapper:
         self.model = place(model, self.device).eval()
         self.landmarker = landmarker
 
-    def align(self, frame: Image) -> AlignedFace | None:
-        """The largest face of a frame, cut as the network wants it; None if there is no face."""
-        found = self.landmarker(frame)
-        if not found:
-            return None
+    def with_config(self, config: SwapConfig) -> Swapper:
+        """The same network with other settings; takes no time."""
+        return Swapper(self.model, self.landmarker, config, self.device)
+
+    def align(self, frame: Image, points: Points | None = None) -> AlignedFace | None:
+        """A face of a frame, cut as the network wants it.
+
+        Args:
+            frame: (H, W, 3) RGB uint8.
+            points: (68, 2), where it is; None takes the largest face, and gives None without one.
+        """
+        if points is None:
+            found = self.landmarker(frame)
+            if not found:
+                return None
+            points = found[0]
         config = self.model.config
-        return align_face(frame, found[0], config.image_size, config.coverage)
+        return align_face(frame, points, config.image_size, config.coverage)
 
     @torch.inference_mode()
     def swap_faces(self, faces: Sequence[AlignedFace]) -> list[DrawnFace]:
@@ -195,118 +148,95 @@ class Swapper:
         if self.model.config.landmarks:
             shares = [(face.landmarks + 0.5) / face.image.shape[0] for face in faces]
             points = torch.from_numpy(np.stack(shares)).float().to(self.device)  # (B, 68, 2)
+        (other,) = {*IDENTITIES} - {self.config.identity}
+        own: torch.Tensor | None = None
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            drawn = self.model(stack, self.config.identity, points)  # (B, 3 or 4, S, S)
-        masks = [plane.float().cpu().numpy() for plane in drawn[:, 3]] if drawn.shape[1] > 3 else []
+            code = self.model.encode(stack, points)
+            drawn = self.model.decoders[self.config.identity](code)  # (B, 3 or 4, S, S)
+            if math.isfinite(self.config.covered):
+                own = self.model.decoders[other](code)[:, :3]
+        images = [to_image(face) for face in drawn[:, :3]]
+        nothing: list[Mask | None] = [None] * len(faces)
+        masks = nothing if drawn.shape[1] == 3 else list(drawn[:, 3].float().cpu().numpy())
+        seen = nothing
+        if own is not None:
+            hulls = [face_mask(face.landmarks, face.image.shape[:2]) for face in faces]
+            inside = torch.from_numpy(np.stack(hulls)).to(self.device)
+            seen = list(visible(stack, own, inside, self.config.covered).cpu().numpy())
+        return [DrawnFace(*each) for each in zip(images, masks, seen, strict=True)]
+
+    def swap_points(
+        self, frames: Sequence[Image], points: Sequence[Points | None]
+    ) -> list[Swapped]:
+        """Swap the face at known landmarks in each frame; the network runs once for all of them.
+
+        Args:
+            frames: (H, W, 3) RGB uint8 each.
+            points: (68, 2) for each frame, None for those that stay as they are.
+        """
+        aligned = [
+            None if at is None else self.align(frame, at)
+            for frame, at in zip(frames, points, strict=True)
+        ]
+        drawn = iter(self.swap_faces([face for face in aligned if face is not None]))
         return [
-            DrawnFace(to_image(face[:3]), masks[index] if masks else None)
-            for index, face in enumerate(drawn)
+            Swapped(None, "no face") if face is None else self._blend(frame, face, next(drawn))
+            for frame, face in zip(frames, aligned, strict=True)
         ]
 
     def swap_frames(self, frames: Sequence[Image]) -> list[Image | None]:
-        """Swap the largest face in each frame; the network runs once for all of them.
+        """Swap the largest face in each frame.
 
         Returns:
-            A new frame each, or None where no face was found.
+            A new frame each, or None where no face was found or it was covered.
         """
-        aligned = [self.align(frame) for frame in frames]
-        drawn = iter(self.swap_faces([face for face in aligned if face is not None]))
-        return [
-            None if face is None else self._blend(frame, face, next(drawn))
-            for frame, face in zip(frames, aligned, strict=True)
-        ]
+        found = [self.landmarker(frame) for frame in frames]
+        swapped = self.swap_points(frames, [faces[0] if faces else None for faces in found])
+        return [each.image for each in swapped]
 
     def swap_frame(self, frame: Image) -> Image:
         """Swap the largest face in one frame; without a face a copy of the frame comes back."""
         swapped = self.swap_frames([frame])[0]
         return frame.copy() if swapped is None else swapped
 
-    def _blend(self, frame: Image, face: AlignedFace, drawn: DrawnFace) -> Image:
+    def _blend(self, frame: Image, face: AlignedFace, drawn: DrawnFace) -> Swapped:
+        mask = self._mask(face, drawn)
+        outcome, share = self._judge(mask, drawn)
+        if outcome == "covered":
+            return Swapped(None, outcome, share)
         config, image = self.config, drawn.image
+        if drawn.visible is not None:
+            mask = mask * _resized(drawn.visible, MASK_SIZE)
+        if config.colour != "none":
+            wh = image.shape[1::-1]
+            filmed = np.asarray(cv2.resize(face.image, wh, interpolation=cv2.INTER_CUBIC), np.uint8)
+            small = cv2.resize(mask, wh, interpolation=cv2.INTER_AREA)
+            image = match_colour(image, filmed, small, config.colour)
+        image = sharpen(image, config.sharpness, len(image) / 64.0)
+        layers = Layers(image, face.matrix_for(len(image)), mask)
+        return Swapped(paste_face(frame, *layers, config.blend), outcome, share, layers)
+
+    def _mask(self, face: AlignedFace, drawn: DrawnFace) -> Mask:
+        """(M, M): where the face is, by the network's own mask or by the landmarks' hull."""
+        config = self.config
         if drawn.mask is not None and config.learned_mask:
-            mask = cv2.resize(drawn.mask, (MASK_SIZE, MASK_SIZE), interpolation=cv2.INTER_LINEAR)
+            mask = _resized(drawn.mask, MASK_SIZE)
         else:
-            points = (face.landmarks + 0.5) * (MASK_SIZE / len(image)) - 0.5
-            mask = face_mask(points, (MASK_SIZE, MASK_SIZE), config.feather, config.forehead)
-        mask = mask * _edge_fade(MASK_SIZE)
-        if config.match_colour:
-            small = cv2.resize(mask, image.shape[:2], interpolation=cv2.INTER_AREA)
-            image = match_colour(image, face.image, small)
-        return paste_face(frame, image, face.matrix, mask)
+            points = (face.landmarks + 0.5) * (MASK_SIZE / len(face.image)) - 0.5
+            size_hw = (MASK_SIZE, MASK_SIZE)
+            mask = face_mask(points, size_hw, config.feather, config.forehead, config.erode)
+        return mask * edge_fade(MASK_SIZE)
+
+    def _judge(self, mask: Mask, drawn: DrawnFace) -> tuple[Outcome, float]:
+        """Whether enough of the face can be seen, and how much."""
+        if drawn.visible is None:
+            return "swapped", 1.0
+        weight = cv2.resize(mask, drawn.visible.shape, interpolation=cv2.INTER_AREA)
+        share = float((weight * drawn.visible).sum() / max(float(weight.sum()), 1e-6))
+        if share < self.config.least_visible:
+            return "covered", share
+        return ("swapped" if share > 0.97 else "partly covered"), share
 
 
-def _edge_fade(size: int, share: float = 0.05) -> Mask:
-    """1 inside a square, falling to 0 at its sides, so that a crop never ends in a visible box."""
-    distance = np.minimum(np.arange(size), np.arange(size)[::-1]) / (share * size)
-    ramp = np.clip(distance, 0.0, 1.0).astype(np.float32)
-    return np.minimum(ramp[:, None], ramp[None, :])
-
-
-@dataclass(frozen=True)
-class SwapReport:
-    """What `swap_video` did."""
-
-    path: Path  # the video it wrote
-    frames: int  # frames written
-    frames_without_face: int  # of these, frames that went through unchanged
-
-
-def swap_video(
-    target: str | os.PathLike[str],
-    path: str | os.PathLike[str],
-    swapper: Swapper,
-    start_s: float = 0.0,
-    end_s: float | None = None,
-    visible_label: bool = True,
-) -> SwapReport:
-    """Swap the face in a clip, or in a part of it, and write it with the clip's sound.
-
-    Size, frame times and sound are the target's. A frame without a face goes through unchanged and
-    is counted. The video says that it was modified by AI, in its picture and in its metadata.
-
-    Args:
-        target: the clip whose face is replaced.
-        path: the video to write, .mp4.
-        swapper: draws the faces.
-        start_s: where to begin, in seconds.
-        end_s: where to end; None for the clip's end.
-        visible_label: False leaves the label out of the picture (never out of the metadata).
-
-    Raises:
-        FileNotFoundError, ValueError: if the target cannot be read or has no such part, or no
-            frame shows a face; then nothing is written.
-        OSError: if `path` cannot be written.
-    """
-    info = read_video_info(target)
-    frames = read_timed_frames(target, start_s, end_s)
-    count = without = 0
-    with VideoWriter(
-        path,
-        fps=info.fps,
-        size_wh=(info.width, info.height),
-        audio_from=target,
-        audio_start_s=start_s,
-        audio_end_s=end_s,
-        comment=DISCLOSURE,
-    ) as writer:
-        for batch in _chunks(frames, swapper.config.batch_size):
-            swapped = swapper.swap_frames([frame.image for frame in batch])
-            for before, after in zip(batch, swapped, strict=True):
-                count += 1
-                without += after is None
-                image = before.image if after is None else after
-                writer.write(draw_label(image) if visible_label else image, before.time_s)
-        if count == without:
-            raise ValueError(
-                f"expected a face in at least one frame of {target}, got none in {count}; "
-                "choose another clip or part of it"
-            )
-    if without:
-        logger.warning("%d of %d frames show no face and went through unchanged", without, count)
-    return SwapReport(Path(path), count, without)
-
-
-def _chunks(frames: Iterable[TimedFrame], size: int) -> Iterator[list[TimedFrame]]:
-    iterator = iter(frames)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
+def _resized(mask: Mask, size: int) -> Mask:
+    return np.asarray(cv2.resize(mask, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)

@@ -179,7 +179,7 @@ def _stretch(grid: torch.Tensor, size: int) -> torch.Tensor:
 
 @functools.lru_cache(maxsize=8)
 def _pixel_grid(size: int, device: torch.device) -> torch.Tensor:
-    """Pixel centres (x, y, 1) of a picture that runs from -1 to 1 edge to edge, (size * size, 3)."""
+    """Pixel centres (x, y, 1), -1 to 1 from edge to edge of a picture, (size * size, 3)."""
     ticks = (torch.arange(size, device=device) * 2 + 1) / size - 1.0
     ys, xs = torch.meshgrid(ticks, ticks, indexing="ij")
     return torch.stack([xs.flatten(), ys.flatten(), torch.ones_like(xs).flatten()], dim=1)

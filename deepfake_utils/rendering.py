@@ -1,0 +1,267 @@
+"""From a clip to a clip with another face in it, frame by frame, with the clip's sound.
+
+Frames stream through, so a film of two hours needs no more memory than a clip.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from .following import FaceChoice
+from .images import Image, whole_file, write_image
+from .provenance import DISCLOSURE, draw_label
+from .swapping import Outcome, Swapped, Swapper
+from .tracking import TrackConfig, TrackedFrame, track_faces
+from .video import VideoWriter, read_timed_frames, read_video_info
+
+logger = logging.getLogger(__name__)
+
+LAYERS_FILE = "layers.json"
+
+
+class FrameNote(NamedTuple):
+    """Why a frame was not swapped, or not whole."""
+
+    frame: int  # counted from 0 at the start of the part that was swapped
+    time_s: float  # seconds after the target's first frame
+    outcome: Outcome
+    visible: float  # share of the face that nothing covers, 0..1
+
+
+@dataclass(frozen=True)
+class SwapReport:
+    """What `swap_video` did."""
+
+    path: Path  # the video it wrote
+    frames: int  # frames written
+    outcomes: Mapping[str, int]  # how many frames came out how, see `swapping.Outcome`
+    notes: tuple[FrameNote, ...]  # every frame that was not swapped whole
+
+    @property
+    def unchanged(self) -> int:
+        """Frames that went through as they were."""
+        return sum(count for outcome, count in self.outcomes.items() if outcome not in SWAPPED)
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.items())
+        return f"{self.frames} frames in {self.path}: {parts}"
+
+
+SWAPPED = frozenset({"swapped", "partly covered"})
+
+
+def swap_video(
+    target: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    swapper: Swapper,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    visible_label: bool = True,
+    track: TrackConfig | None = None,
+    choose: FaceChoice | None = None,
+) -> SwapReport:
+    """Swap the face in a clip, or in a part of it, and write it with the clip's sound.
+
+    Size, frame times and sound are the target's. A frame in which the face is missing, covered or
+    turned away goes through unchanged, and the report says which and why. The video says that it
+    was modified by AI, in its picture and in its metadata.
+
+    Args:
+        target: the clip whose face is replaced.
+        path: the video to write, .mp4.
+        swapper: draws the faces.
+        start_s: where to begin, in seconds.
+        end_s: where to end; None for the clip's end.
+        visible_label: False leaves the label out of the picture (never out of the metadata).
+        track: how the face is followed and steadied over time.
+        choose: whose face is swapped where several are seen; None takes the largest.
+
+    Raises:
+        FileNotFoundError, ValueError: if the target cannot be read or has no such part, or no
+            frame could be swapped; then nothing is written.
+        OSError: if `path` cannot be written.
+    """
+    info = read_video_info(target)
+    notes: list[FrameNote] = []
+    outcomes: Counter[str] = Counter()
+    with VideoWriter(
+        path,
+        fps=info.fps,
+        size_wh=(info.width, info.height),
+        audio_from=target,
+        audio_start_s=start_s,
+        audio_end_s=end_s,
+        comment=DISCLOSURE,
+    ) as writer:
+        for number, (frame, swapped) in enumerate(
+            swap_clip(target, swapper, start_s, end_s, track, choose)
+        ):
+            outcomes[swapped.outcome] += 1
+            if swapped.outcome != "swapped":
+                notes.append(FrameNote(number, frame.time_s, swapped.outcome, swapped.visible))
+            image = frame.image if swapped.image is None else swapped.image
+            writer.write(draw_label(image) if visible_label else image, frame.time_s)
+        _check_some_swapped(target, outcomes)
+    report = SwapReport(Path(path), outcomes.total(), dict(outcomes), tuple(notes))
+    if report.unchanged:
+        logger.warning("%d frames went through unchanged: %s", report.unchanged, report)
+    return report
+
+
+def swap_clip(
+    target: str | os.PathLike[str],
+    swapper: Swapper,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    track: TrackConfig | None = None,
+    choose: FaceChoice | None = None,
+) -> Iterator[tuple[TrackedFrame, Swapped]]:
+    """Each frame of a clip and what became of it; arguments as for `swap_video`.
+
+    For what no video file can hold. Whoever shows these frames to others has to say that they were
+    modified by AI, as `swap_video` does.
+    """
+    frames = read_timed_frames(target, start_s, end_s)
+    tracked = track_faces(frames, swapper.landmarker, track, choose)
+    for batch in _chunks(tracked, swapper.config.batch_size):
+        images, points = [each.image for each in batch], [each.points for each in batch]
+        for frame, swapped in zip(batch, swapper.swap_points(images, points), strict=True):
+            if frame.status == "other person":
+                swapped = Swapped(None, "other person")
+            yield frame, swapped
+
+
+def _check_some_swapped(target: str | os.PathLike[str], outcomes: Counter[str]) -> None:
+    if not any(outcomes[outcome] for outcome in SWAPPED):
+        reasons = ", ".join(f"{count} times {outcome}" for outcome, count in outcomes.items())
+        raise ValueError(
+            f"expected a face that can be swapped in at least one frame of {target}, got none in "
+            f"{outcomes.total()} ({reasons}); choose another clip or part of it"
+        )
+
+
+def _chunks(frames: Iterable[TrackedFrame], size: int) -> Iterator[list[TrackedFrame]]:
+    iterator = iter(frames)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def side_by_side(
+    clips: Mapping[str, str | os.PathLike[str]], path: str | os.PathLike[str], height: int = 384
+) -> Path:
+    """Write clips beside each other as one video, each with its name, with the first one's sound.
+
+    Args:
+        clips: name -> file, e.g. the target, the swap and the truth; times and length are the
+            first one's, and a clip that is shorter keeps its last frame.
+        path: the video to write, .mp4.
+        height: of the video in pixels.
+
+    Raises:
+        FileNotFoundError, ValueError: if there is no clip, or one cannot be read.
+        OSError: if `path` cannot be written.
+    """
+    if not clips:
+        raise ValueError("expected at least one clip, got none")
+    infos = [read_video_info(clip) for clip in clips.values()]
+    widths = [max(2, round(height * info.width / info.height)) for info in infos]
+    first, *others = (read_timed_frames(clip) for clip in clips.values())
+    shown: list[Image | None] = [None] * len(others)
+    with VideoWriter(
+        path,
+        fps=infos[0].fps,
+        size_wh=(sum(widths), height),
+        audio_from=infos[0].path,
+        comment=DISCLOSURE,
+    ) as writer:
+        for frame in first:
+            shown = [_next_or(each, old) for each, old in zip(others, shown, strict=True)]
+            images = [frame.image, *(image for image in shown if image is not None)]
+            row = [
+                _named(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), name)
+                for image, width, name in zip(images, widths, clips, strict=True)
+            ]
+            writer.write(draw_label(np.hstack(row)), frame.time_s)
+    return Path(path)
+
+
+def _next_or(frames: Iterator[TrackedFrame], old: Image | None) -> Image | None:
+    frame = next(frames, None)
+    return old if frame is None else frame.image
+
+
+def _named(image: Image, name: str) -> Image:
+    """A picture with a name at its bottom left."""
+    scale = image.shape[0] / 700.0
+    at = (round(16 * scale), image.shape[0] - round(16 * scale))
+    for colour, thick in ((0, 4), (255, 1)):  # white with a dark edge shows on any ground
+        cv2.putText(
+            image, name, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (colour,) * 3, thick, cv2.LINE_AA
+        )
+    return image
+
+
+def export_layers(
+    target: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    swapper: Swapper,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    track: TrackConfig | None = None,
+    choose: FaceChoice | None = None,
+) -> Path:
+    """Write the drawn faces, their masks and matrices, to be put together in another program.
+
+    For each frame `face_000012.png` (S, S, 3), and `mask_000012.png` over the same square, white
+    where the face goes. `layers.json` has for each frame its number, its time in seconds, the
+    outcome, and the matrix (2, 3) that maps pixels (x, y, 1) of the frame to pixels of the face.
+    For the faces in the network's own colours, set `SwapConfig.colour` to "none".
+
+    Args:
+        folder: where to write; made if missing.
+
+    Returns:
+        The path of layers.json. Other arguments and errors as for `swap_video`.
+
+    Raises:
+        FileExistsError: if the folder holds layers already.
+    """
+    folder = Path(folder)
+    if (folder / LAYERS_FILE).exists():
+        raise FileExistsError(f"{folder} holds layers already; choose another folder")
+    rows = []
+    outcomes: Counter[str] = Counter()
+    for number, (frame, swapped) in enumerate(
+        swap_clip(target, swapper, start_s, end_s, track, choose)
+    ):
+        outcomes[swapped.outcome] += 1
+        row = {"frame": number, "time_s": frame.time_s, "outcome": swapped.outcome}
+        if swapped.layers is not None:
+            image, matrix, mask = swapped.layers
+            grey = np.rint(cv2.resize(mask, image.shape[:2]) * 255.0).astype(np.uint8)
+            write_image(folder / f"face_{number:06d}.png", image)
+            write_image(folder / f"mask_{number:06d}.png", cv2.merge([grey] * 3))
+            row["matrix"] = matrix.tolist()
+        rows.append(row)
+    _check_some_swapped(target, outcomes)
+    info = read_video_info(target)
+    record = {
+        "version": 1,
+        "size_wh": [info.width, info.height],
+        "note": DISCLOSURE,
+        "frames": rows,
+    }
+    with whole_file(folder / LAYERS_FILE) as part:
+        part.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    return folder / LAYERS_FILE

@@ -1,0 +1,61 @@
+"""pytest tests/test_occlusion.py"""
+
+import pytest
+import torch
+
+from deepfake_utils.occlusion import visible
+
+
+@pytest.fixture
+def pair():
+    """A picture, (1, 3, 64, 64), and the same redrawn with small errors."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(1, 3, 5, 5, generator=generator)
+    face = torch.nn.functional.interpolate(coarse, (64, 64), mode="bicubic").clamp(0, 1)
+    return face, face + 0.03 * torch.randn(face.shape, generator=generator)
+
+
+INSIDE = torch.ones(1, 64, 64)
+
+
+def test_a_face_that_is_redrawn_well_is_visible(pair):
+    seen = visible(*pair, INSIDE)
+    assert seen.shape == (1, 64, 64) and seen.dtype == torch.float32
+    assert seen.min() == 1.0
+
+
+def test_what_is_redrawn_otherwise_is_covered(pair):
+    face, redrawn = pair
+    face[..., 30:56, 20:44] = 1.0 - redrawn[..., 30:56, 20:44].round()
+    seen = visible(face, redrawn, INSIDE)[0]
+    assert seen[36:50, 26:38].max() == 0.0
+    assert seen[:18].min() == 1.0
+
+
+def test_a_small_spot_covers_nothing(pair):
+    face, redrawn = pair
+    face[..., 30:32, 30:32] = 1.0  # a catch-light
+    assert visible(face, redrawn, INSIDE).min() == 1.0
+
+
+def test_a_network_that_has_learned_nothing_yet_covers_nothing(pair):
+    face, _ = pair
+    far = 0.5 + 0.1 * torch.randn(face.shape, generator=torch.Generator().manual_seed(1))
+    assert visible(face, far, INSIDE).mean() > 0.9
+
+
+def test_only_the_inside_says_what_is_usual(pair):
+    face, redrawn = pair
+    inside = torch.zeros(1, 64, 64)
+    inside[:, 16:48, 16:48] = 1.0
+    redrawn[..., :8, :] = 1.0 - face[..., :8, :].round()  # background, never learned
+    assert visible(face, redrawn, inside)[0, 20:44, 20:44].min() == 1.0
+    assert torch.isfinite(visible(face, redrawn, torch.zeros(1, 64, 64))).all()
+
+
+def test_wrong_input_says_so(pair):
+    face, redrawn = pair
+    with pytest.raises(ValueError, match="expected twice"):
+        visible(face, redrawn[..., :32], INSIDE)
+    with pytest.raises(ValueError, match="limit: expected more than 0, got 0"):
+        visible(face, redrawn, INSIDE, 0.0)
