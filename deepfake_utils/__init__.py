@@ -15,7 +15,8 @@ from .autoencoder import AutoencoderConfig, FaceSwapAutoencoder, preset
 from .checkpoint import Checkpoint, load_checkpoint, load_seed_weights, save_checkpoint
 from .dataset import Batch, FaceDataset, endless_batches
 from .expression import score_sample_expression
-from .faces import AlignedFace, FaceSet, align_face, extract_faces, face_mask, load_faces
+from .extraction import FaceSet, extract_faces, load_faces
+from .faces import AlignedFace, align_face, face_mask
 from .images import Image, Matrix, Points, read_image, to_image, to_tensor, write_image
 from .landmarks import FanLandmarker, Landmarker, MeshLandmarker
 from .plotting import (

@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader
 
 from .augmentation import Augment
 from .devices import pick_device
-from .faces import FaceSet, face_mask, load_faces
+from .extraction import FaceSet, load_faces
+from .faces import face_mask
 from .landmarks import FLIP68, LEFT_EYE, MOUTH, RIGHT_EYE
 from .warping import WarpConfig, Warps, draw_warps, warp_batch
 
@@ -66,7 +67,7 @@ class FaceDataset:
     """One person's crops, made ready to cut training pairs from.
 
     Args:
-        faces: what `faces.load_faces` read, or the folder to read.
+        faces: what `extraction.load_faces` read, or the folder to read.
         size: side of the network's pictures in pixels.
         coverage: share of that side that the mean face shall span (`AutoencoderConfig.coverage`).
         augment: changes light and colour; None leaves the crops as they are.

@@ -1,4 +1,4 @@
-"""From a frame and its landmarks to aligned crops, and from a film to a folder of them.
+"""From a frame and its landmarks to an aligned crop, and a mask over it.
 
 Faces are aligned by the similarity (`umeyama`) that best maps their steady points, brows, eyes,
 underside of the nose and outer lips, to those of a mean face. A crop remembers its matrix, so that
@@ -7,38 +7,18 @@ what is drawn on it can be put back.
 
 from __future__ import annotations
 
-import json
-import logging
 import math
-import os
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .images import (
-    Image,
-    Mask,
-    Matrix,
-    Points,
-    check_image,
-    check_points,
-    list_images,
-    read_image,
-    whole_file,
-    write_image,
-)
-from .landmarks import INNER, LEFT_BROW, RIGHT_BROW, STEADY, Landmarker
+from .images import Image, Mask, Matrix, Points, check_image, check_points
+from .landmarks import INNER, LEFT_BROW, RIGHT_BROW, STEADY
 from .umeyama import transform_points, umeyama
 
-logger = logging.getLogger(__name__)
-
-FACES_FILE = "faces.json"
 BROWS = slice(RIGHT_BROW.start, LEFT_BROW.stop)
 CROP_COVERAGE = 0.5  # of crops on disk: room to turn, zoom and shift them in training
 
@@ -207,205 +187,3 @@ def _shrink(mask: NDArray[Any], pixels: int) -> NDArray[Any]:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     change = cv2.erode if pixels > 0 else cv2.dilate
     return np.asarray(change(mask, disc, borderType=cv2.BORDER_CONSTANT, borderValue=0))
-
-
-@dataclass(frozen=True)
-class ExtractionReport:
-    """What `extract_faces` found and wrote."""
-
-    folder: Path  # where the crops and faces.json are
-    frames: int  # frames looked at
-    saved: int  # crops written
-    frames_without_face: int
-    frames_with_several: int  # of these only the largest face was taken
-
-
-def extract_faces(
-    frames: Iterable[Image],
-    folder: str | os.PathLike[str],
-    landmarker: Landmarker,
-    size: int = 256,
-    coverage: float = CROP_COVERAGE,
-    overwrite: bool = False,
-) -> ExtractionReport:
-    """Write the largest face of each frame as a PNG crop, and what is known of them as faces.json.
-
-    The folder is for looking through: delete a bad crop and it is gone from the training set.
-    `faces.json` holds for each crop its frame number, its landmarks (68, 2) in frame pixels and
-    the matrix (2, 3) from frame to crop, and for all of them landmarker, crop size and coverage.
-
-    Args:
-        frames: RGB uint8 frames, e.g. `video.read_frames(path)`.
-        folder: where to write; made if missing.
-        landmarker: frame -> list of (68, 2) points.
-        size: side of the crops in pixels.
-        coverage: share of that side that the mean face spans.
-        overwrite: True replaces the crops that an earlier run wrote into `folder`.
-
-    Raises:
-        FileExistsError: if the folder holds crops already and `overwrite` is False.
-        NotADirectoryError: if `folder` is a file.
-        ValueError: if there is no frame, or no face in any of them.
-    """
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"expected a folder to write crops to, got the file {folder}")
-    if folder.exists() and not overwrite:
-        if (folder / FACES_FILE).exists() or any(folder.glob("face_*.png")):
-            raise FileExistsError(
-                f"{folder} holds faces already; use them as they are, choose another folder, "
-                "or pass overwrite=True to replace them"
-            )
-    mean_face(size, coverage)  # wrong numbers should not surface after a long run
-    # Plain names only: a doctored faces.json must not make us delete files elsewhere.
-    earlier = [folder / name for name in _entries(folder) if re.fullmatch(r"face_\d+\.png", name)]
-    entries: dict[str, dict[str, Any]] = {}
-    total = several = 0
-    for number, frame in enumerate(frames):
-        total += 1
-        found = landmarker(frame)
-        several += len(found) > 1
-        if not found:
-            continue
-        face = align_face(frame, found[0], size, coverage)
-        name = f"face_{number:06d}.png"
-        write_image(folder / name, face.image, png_compression=1)
-        entries[name] = {
-            "frame": number,
-            "landmarks": np.round(found[0], 3).tolist(),
-            "matrix": face.matrix.tolist(),
-        }
-    if not total:
-        raise ValueError("expected frames to look for faces in, got none")
-    if not entries:
-        raise ValueError(
-            f"expected a face in at least one frame, got none in {total}; use a clip in which one "
-            "face is well lit, turned to the camera, and at least a tenth of the frame high"
-        )
-    for path in earlier:
-        if path.name not in entries:
-            path.unlink(missing_ok=True)
-    record = {
-        "version": 1,
-        "landmarker": getattr(landmarker, "__name__", type(landmarker).__name__),
-        "crop_size": size,
-        "coverage": coverage,
-        "faces": entries,
-    }
-    with whole_file(folder / FACES_FILE) as part:
-        part.write_text(json.dumps(record), encoding="utf-8")
-    if several:
-        logger.warning("%d of %d frames show several faces; took the largest", several, total)
-    return ExtractionReport(folder, total, len(entries), total - len(entries), several)
-
-
-def _entries(folder: Path) -> dict[str, dict[str, Any]]:
-    """The `faces` part of faces.json, {} if there is none."""
-    return dict(_read_record(folder).get("faces", {}))
-
-
-def _crop_landmarks(entry: dict[str, Any]) -> Points:
-    """The landmarks of an entry of faces.json, moved from frame to crop pixels."""
-    points = check_points(entry["landmarks"], 68, "landmarks")
-    return transform_points(points, np.asarray(entry["matrix"], np.float64))
-
-
-def _read_record(folder: Path) -> dict[str, Any]:
-    path = folder / FACES_FILE
-    if not path.exists():
-        return {}
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"expected JSON in {path}, got something else ({error}); delete it to use the crops "
-            "without landmarks, or extract the faces again"
-        ) from error
-    if not isinstance(record, dict) or not isinstance(record.get("faces", {}), dict):
-        raise ValueError(f"expected an object with 'faces' in {path}; extract the faces again")
-    return record
-
-
-@dataclass(frozen=True)
-class FaceSet:
-    """The crops of one person, in memory."""
-
-    images: NDArray[np.uint8]  # (N, S, S, 3) RGB
-    landmarks: NDArray[np.float64] | None  # (N, 68, 2), (x, y) in crop pixels, if known
-    coverage: float  # share of the crops' side that the mean face spans
-    paths: tuple[Path, ...]  # where each crop came from
-
-    def __len__(self) -> int:
-        """Number of crops."""
-        return len(self.images)
-
-    def part(self, which: slice) -> FaceSet:
-        """Some of the crops."""
-        points = None if self.landmarks is None else self.landmarks[which]
-        return FaceSet(self.images[which], points, self.coverage, self.paths[which])
-
-    def split(self, share: float = 0.1) -> tuple[FaceSet, FaceSet]:
-        """Hold the last crops out of training, to see when it stops helping.
-
-        The last in one piece, not some at random: neighbours in a clip are almost the same
-        picture, and a network that knows one knows the other.
-
-        Args:
-            share: of the crops to hold out, at least two of them.
-
-        Returns:
-            Those to train on, and those to check with.
-
-        Raises:
-            ValueError: if one of the two would be empty.
-        """
-        held = max(2, round(share * len(self))) if 0.0 < share < 1.0 else len(self)
-        if held >= len(self):
-            raise ValueError(
-                f"share: expected between 0 and 1, leaving crops to train on, got {share} of "
-                f"{len(self)}"
-            )
-        return self.part(slice(None, -held)), self.part(slice(-held, None))
-
-
-def load_faces(folder: str | os.PathLike[str]) -> FaceSet:
-    """Read the crops that are (still) in a folder.
-
-    With a `faces.json` only the crops it lists are read; without one every picture is taken for a
-    crop of the default coverage, and no landmarks are known.
-
-    Raises:
-        FileNotFoundError, NotADirectoryError: if there is no such folder.
-        ValueError: if it holds no crop, a crop is not square, or the sizes differ.
-    """
-    folder = Path(folder)
-    paths = list_images(folder)
-    record = _read_record(folder)
-    entries = record.get("faces", {})
-    if record:
-        strangers = [path.name for path in paths if path.name not in entries]
-        if strangers:
-            logger.warning("%s: left out %d pictures not in faces.json", folder, len(strangers))
-        paths = [path for path in paths if path.name in entries]
-        if not paths:
-            raise ValueError(
-                f"expected crops that {folder / FACES_FILE} lists, got none; extract them again"
-            )
-    images = [read_image(path) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image.shape != (len(images[0]), len(images[0]), 3):
-            raise ValueError(
-                f"expected square crops of one size ({len(images[0])} px), got "
-                f"{image.shape[1]}x{image.shape[0]} in {path}; extract the faces with one size"
-            )
-    landmarks = None
-    if record:
-        try:
-            landmarks = np.stack([_crop_landmarks(entries[path.name]) for path in paths])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"expected 'landmarks' (68, 2) and 'matrix' (2, 3) of each crop in "
-                f"{folder / FACES_FILE}, got something else ({error!r}); extract the faces again"
-            ) from error
-    coverage = float(record.get("coverage", CROP_COVERAGE))
-    return FaceSet(np.stack(images), landmarks, coverage, tuple(paths))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, NamedTuple
@@ -309,9 +309,7 @@ def _complete(window: deque[_Seen], at: int, reach_s: float, look_ahead: int) ->
     return window[-1].frame.time_s - window[at].frame.time_s >= reach_s
 
 
-def _smoothed(
-    window: deque[_Seen], at: int, reach_s: float, config: TrackConfig
-) -> TrackedFrame:
+def _smoothed(window: deque[_Seen], at: int, reach_s: float, config: TrackConfig) -> TrackedFrame:
     """One frame of a window, smoothed over those within reach."""
     middle = window[at]
     if middle.alignment is None:
@@ -326,9 +324,9 @@ def _smoothed(
     index = near.index(middle)
     alignments = np.stack([each.alignment for each in near if each.alignment is not None])
     moves = _differences(alignments, middle.alignment)[:, :, None]  # (N, 4, 1)
-    move = adaptive_smooth(
-        times_s, moves, index, config.align_widths_s, config.align_tolerance
-    )[:, 0]
+    move = adaptive_smooth(times_s, moves, index, config.align_widths_s, config.align_tolerance)[
+        :, 0
+    ]
     shape = adaptive_smooth(
         times_s,
         np.stack([each.shape for each in near if each.shape is not None]),

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from deepfake_utils.autoencoder import AutoencoderConfig
-from deepfake_utils.faces import FaceSet, align_face, extract_faces
+from deepfake_utils.extraction import FaceSet, extract_faces
+from deepfake_utils.faces import align_face
 from deepfake_utils.samples import load_truth, sample_clips
 from deepfake_utils.video import read_frames
 

@@ -13,7 +13,7 @@ import pytest
 from deepfake_utils.autoencoder import FaceSwapAutoencoder, preset
 from deepfake_utils.checkpoint import Checkpoint, save_checkpoint
 from deepfake_utils.dataset import FaceDataset, endless_batches
-from deepfake_utils.faces import extract_faces, load_faces
+from deepfake_utils.extraction import extract_faces, load_faces
 from deepfake_utils.images import write_image
 from deepfake_utils.landmarks import MeshLandmarker
 from deepfake_utils.plotting import plot_losses

@@ -12,7 +12,8 @@ import torch
 
 from deepfake_utils.augmentation import photometric_augment
 from deepfake_utils.dataset import FINER, FaceDataset, endless_batches, weight_map
-from deepfake_utils.faces import FaceSet, face_mask, load_faces, mean_face
+from deepfake_utils.extraction import FaceSet, load_faces
+from deepfake_utils.faces import face_mask, mean_face
 from deepfake_utils.images import to_image
 from deepfake_utils.landmarks import FLIP68, LEFT_EYE, MOUTH, RIGHT_EYE
 from deepfake_utils.umeyama import transform_points, umeyama

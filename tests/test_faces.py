@@ -8,15 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from deepfake_utils.faces import (
-    FACES_FILE,
-    MEAN_FACE,
-    align_face,
-    extract_faces,
-    face_mask,
-    load_faces,
-    mean_face,
-)
+from deepfake_utils.extraction import FACES_FILE, extract_faces, load_faces
+from deepfake_utils.faces import MEAN_FACE, align_face, face_mask, mean_face
 from deepfake_utils.images import read_image, write_image
 from deepfake_utils.landmarks import FLIP68, INNER, MeshLandmarker, outer_eye_distance
 from deepfake_utils.samples import load_truth, sample_clips

@@ -15,7 +15,7 @@ from deepfake_utils.augmentation import photometric_augment
 from deepfake_utils.autoencoder import FaceSwapAutoencoder, preset
 from deepfake_utils.checkpoint import load_checkpoint
 from deepfake_utils.dataset import FaceDataset, endless_batches
-from deepfake_utils.faces import extract_faces, load_faces
+from deepfake_utils.extraction import extract_faces, load_faces
 from deepfake_utils.landmarks import INNER, MeshLandmarker
 from deepfake_utils.swapping import Swapper, swap_video
 from deepfake_utils.training import TrainConfig, Trainer

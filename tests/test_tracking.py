@@ -349,7 +349,11 @@ def test_on_the_sample_clip():
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("smoothing", "kalman", "smoothing: expected 'zero-lag', 'one-euro' or 'off', got 'kalman'"),
+        (
+            "smoothing",
+            "kalman",
+            "smoothing: expected 'zero-lag', 'one-euro' or 'off', got 'kalman'",
+        ),
         ("look_ahead", 0, "look_ahead: expected 1 or more frames, got 0"),
         ("max_gap_s", -0.1, "max_gap_s: expected 0 or more, got -0.1"),
         ("align_widths_s", (0.2, 0.1), "align_widths_s: expected two widths, the smaller first"),

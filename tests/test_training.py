@@ -14,7 +14,7 @@ from deepfake_utils.autoencoder import FaceSwapAutoencoder
 from deepfake_utils.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deepfake_utils.dataset import Batch, FaceDataset, endless_batches
 from deepfake_utils.devices import pick_device, pick_dtype
-from deepfake_utils.faces import load_faces
+from deepfake_utils.extraction import load_faces
 from deepfake_utils.losses import face_loss
 from deepfake_utils.recipe import TrainConfig
 from deepfake_utils.training import StepResult, Trainer
