@@ -83,7 +83,9 @@ class FaceChoice:
         if self.unit not in ("pixels", "shares"):
             raise ValueError(f"unit: expected 'pixels' or 'shares', got {self.unit!r}")
         if self.by == "position" and (self.position is None or len(self.position) != 2):
-            raise ValueError(f"position: expected (x, y), got {self.position}; pass position=(x, y)")
+            raise ValueError(
+                f"position: expected (x, y), got {self.position}; pass position=(x, y)"
+            )
         if self.by == "reference" and (self.reference is None or self.embed is None):
             raise ValueError(
                 "by 'reference': expected a reference and a function embed, got at least one None; "
