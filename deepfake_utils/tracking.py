@@ -57,12 +57,12 @@ class TrackConfig:
     smoothing: Literal["zero-lag", "one-euro", "off"] = "zero-lag"  # one-euro needs no look-ahead
     max_gap_s: float = 0.2  # longest time between two found faces that is bridged; 0 is none
     look_ahead: int = 16  # most frames held back for smoothing, and again for bridging
-    align_widths_s: tuple[float, float] = (0.03, 0.12)  # of the fits to a moving and a still head
+    align_widths_s: tuple[float, float] = (0.04, 0.16)  # of the fits to a moving and a still head
     align_tolerance: float = 0.01  # how far the two may differ before the head counts as moving
-    shape_width_s: float = 0.04  # of the fit to a point that rests; a moving one stays as found
+    shape_width_s: float = 0.06  # of the fit to a point that rests; a moving one stays as found
     shape_tolerance: float = 0.008  # how far the fit may move a point before it counts as moving
     min_cutoff_hz: float = 1.5  # one-euro: of what rests
-    beta: float = 20.0  # one-euro: Hz more for each mean face's unit a second
+    beta: float = 50.0  # one-euro: Hz more for each mean face's unit a second
     min_change: float = 0.06  # of a thumbnail's colours at a cut, 0..1; see `CutDetector`
 
     def __post_init__(self) -> None:
@@ -298,8 +298,8 @@ def _zero_lag(run: Iterable[_Seen], config: TrackConfig) -> Iterator[TrackedFram
         while at and window[at - 1].frame.time_s - window[0].frame.time_s > reach_s:
             window.popleft()
             at -= 1
-    for at in range(at, len(window)):
-        yield _smoothed(window, at, reach_s, config)
+    for place in range(at, len(window)):
+        yield _smoothed(window, place, reach_s, config)
 
 
 def _complete(window: deque[_Seen], at: int, reach_s: float, look_ahead: int) -> bool:
