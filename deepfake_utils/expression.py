@@ -170,10 +170,10 @@ def score_expression(
             f"expected a face in at least {MIN_FRAMES} frames, got {count} of {len(found)}; score "
             "a longer part, or look whether the swap still shows a face"
         )
-    quick = _without_slow_part(lids, round(fps / 2.0))
+    quick = without_slow_part(lids, round(fps / 2.0))
     return ExpressionScore(
-        _correlation(mouth[found], jaw[found]),
-        _correlation(quick[found], blink[found]),
+        correlation(mouth[found], jaw[found]),
+        correlation(quick[found], blink[found]),
         count,
         len(found) - count,
     )
@@ -251,7 +251,7 @@ def _measure(frames: Iterable[Image], landmarker: Landmarker) -> tuple[Curve, Cu
     return mouth, lids
 
 
-def _without_slow_part(curve: Curve, reach: int) -> Curve:
+def without_slow_part(curve: Curve, reach: int) -> Curve:
     """A curve less its median over `reach` frames before and after."""
     slow = np.full(len(curve), math.nan)
     for index in np.flatnonzero(np.isfinite(curve)):
@@ -259,7 +259,7 @@ def _without_slow_part(curve: Curve, reach: int) -> Curve:
     return np.asarray(curve - slow, np.float64)
 
 
-def _correlation(seen: Curve, truth: Curve) -> float:
+def correlation(seen: Curve, truth: Curve) -> float:
     """Pearson's correlation; 0 where only the truth moves, NaN where it does not."""
     if np.ptp(truth) < 1e-9:
         return math.nan

@@ -24,9 +24,9 @@ def visible(
         faces: (B, 3, S, S) float in 0..1, as filmed.
         redrawn: same shape, the network's drawing of the same person.
         inside: (B, S, S) float in 0..1, where the face is.
-        limit: how many times the usual difference counts as half covered; the usual one is the
-            median inside the face. Wholly visible below three quarters of it, wholly covered above
-            five quarters.
+        limit: how many times the usual difference counts as half covered; the usual one is that
+            of the quarter of the face that is redrawn best. Wholly visible below three quarters of
+            it, wholly covered above five quarters.
 
     Returns:
         (B, S, S) float32 in 0..1: 1 is the face itself, 0 is something else.
@@ -44,7 +44,7 @@ def visible(
     away = (faces.float() - redrawn.float()).abs().mean(dim=1)  # (B, S, S)
     near = _blur(away, REACH * faces.shape[-1])
     outside = torch.full_like(near, torch.nan)
-    usual = torch.where(inside > 0.5, near, outside).flatten(1).nanmedian(dim=1).values  # (B,)
+    usual = torch.where(inside > 0.5, near, outside).flatten(1).nanquantile(0.25, dim=1)  # (B,)
     ratio = near / usual.nan_to_num(1.0).clamp_min(FLOOR)[:, None, None]
     return (1.0 - (ratio / limit - 0.75) * 2.0).clamp(0.0, 1.0)
 

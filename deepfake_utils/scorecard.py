@@ -1,167 +1,197 @@
-"""How good a swap is, where the right answer is known."""
+"""Whether a swap holds up: one card with what can be measured of it, and how sure each figure is.
+
+No single number tells a good swap from a bad one. A blurred face has a high PSNR, the film itself
+moves its mouth perfectly, and a still picture of the right person is most like that person. So each
+figure stands beside that of no swap and, where the right answer is known, of a perfect one.
+"""
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .images import Image, Points, check_image, check_points
-from .landmarks import INNER
-from .samples import FPS, TEST_START_S, load_truth, sample_clips
-from .umeyama import umeyama
+from .card import MEASURES, Measure, Scorecard, ScoreConfig, ScoreRow, card_rows
+from .identity import INSTALL, Descriptor, IdentityModel, identity_available
+from .images import Image, check_image
+from .landmarks import Landmarker, MeshLandmarker
+from .likeness import (
+    SampleScore,
+    Score,
+    inner_face_psnr,
+    perfect_swap,
+    sample_answer,
+    score_clip,
+    score_sample_swap,
+)
+from .measures import Column, Moment, identity_samples, moment
+from .samples import FPS, TEST_START_S, sample_clips
 from .video import read_frames
 
+__all__ = [
+    "MEASURES",
+    "Measure",
+    "SampleScore",
+    "Score",
+    "ScoreConfig",
+    "ScoreRow",
+    "Scorecard",
+    "inner_face_psnr",
+    "perfect_swap",
+    "score_clip",
+    "score_sample",
+    "score_sample_swap",
+    "score_swap",
+]
 
-@dataclass(frozen=True)
-class Score:
-    """Likeness to the truth over a clip."""
-
-    mean_db: float  # mean of the frames' PSNR in dB, higher is better
-    frames_db: NDArray[np.float64]  # (N,) PSNR of each frame in dB
-
-
-@dataclass(frozen=True)
-class SampleScore:
-    """A swap of the sample people, and between which bounds it lies; mean PSNR in dB."""
-
-    swap_db: float
-    no_swap_db: float  # person A as filmed
-    perfect_db: float  # the right answer itself, laid into A's place and back
-
-
-def inner_face_psnr(
-    swapped: Image, target_points: Points, truth: Image, truth_points: Points
-) -> float:
-    """PSNR of one swapped frame against the truth inside the inner face, in dB.
-
-    The two people differ in their bones, so the swapped frame is first laid onto the truth by the
-    similarity that best maps the target person's points 17-67 to the truth's. Then each colour
-    channel gets the truth's mean and spread inside the convex hull of the truth's points 17-67,
-    as the swap has the target's light. What is left inside that hull is the error.
-
-    Args:
-        swapped: (H, W, 3) RGB uint8.
-        target_points: (68, 2), where the target person's features are in that frame, in pixels.
-        truth: (H, W, 3) RGB uint8, the source person doing the same.
-        truth_points: (68, 2), where that person's features are in `truth`, in pixels.
-
-    Raises:
-        TypeError, ValueError: if an image or a set of points has a wrong type or shape.
-    """
-    check_image(swapped, "swapped")
-    check_image(truth, "truth")
-    target_points = check_points(target_points, 68, "target_points")
-    truth_points = check_points(truth_points, 68, "truth_points")
-    height, width = truth.shape[:2]
-    laid = cv2.warpAffine(
-        swapped,
-        umeyama(target_points[INNER], truth_points[INNER]),
-        (width, height),
-        flags=cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    inside = np.zeros((height, width), np.uint8)
-    hull = cv2.convexHull(np.rint(truth_points[INNER]).astype(np.int32))
-    cv2.fillConvexPoly(inside, hull, 1)
-    if not inside.any():
-        raise ValueError("truth_points: expected points inside the picture, got all outside")
-    seen = laid[inside > 0].astype(np.float64)  # (n, 3)
-    wanted = truth[inside > 0].astype(np.float64)
-    spread = wanted.std(axis=0) / np.maximum(seen.std(axis=0), 1e-6)
-    matched = np.clip((seen - seen.mean(axis=0)) * spread + wanted.mean(axis=0), 0.0, 255.0)
-    error = float(np.square(matched - wanted).mean())
-    return 10.0 * float(np.log10(255.0**2 / max(error, 1e-10)))
+SOURCE_STRIDE = 25  # of the sample clip: 14 frames of person B
 
 
-def perfect_swap(truth: Image, truth_points: Points, target_points: Points) -> Image:
-    """The right answer laid into the target's place: what the best possible swap would look like.
-
-    Its score is not infinite, because pictures blur a little each time they are moved.
-
-    Args:
-        truth: (H, W, 3) RGB uint8.
-        truth_points: (68, 2), where the source person's features are in it, in pixels.
-        target_points: (68, 2), where the target person's features are in the target's frame.
-
-    Returns:
-        (H, W, 3) RGB uint8.
-    """
-    check_image(truth, "truth")
-    height, width = truth.shape[:2]
-    matrix = umeyama(check_points(truth_points, 68)[INNER], check_points(target_points, 68)[INNER])
-    laid = cv2.warpAffine(
-        truth, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(laid, np.uint8)
-
-
-def score_clip(
+def score_swap(
     swapped: Iterable[Image],
-    target_points: NDArray[np.float64],
-    truth: Iterable[Image],
-    truth_points: NDArray[np.float64],
-) -> Score:
-    """`inner_face_psnr` of each frame of a clip, and its mean.
+    target: Iterable[Image],
+    *,
+    source: Iterable[Image] | None = None,
+    truth: Iterable[Image] | None = None,
+    target_points: NDArray[np.float64] | None = None,
+    truth_points: NDArray[np.float64] | None = None,
+    landmarker: Landmarker | None = None,
+    fps: float = FPS,
+    config: ScoreConfig | None = None,
+) -> Scorecard:
+    """Measure a swap against the film it was made from and, where it is known, the right answer.
+
+    Where there is a truth, shape, pose and expression are compared with the truth's, else with the
+    target's; both as found by the same landmarker, so that its habits cancel out. Frames are taken
+    one by one and not kept. They should be consecutive: jitter and flicker compare neighbours.
 
     Args:
         swapped: N frames (H, W, 3) RGB uint8.
-        target_points: (N, 68, 2) points of the target person in those frames.
-        truth: N frames of the right answer.
-        truth_points: (N, 68, 2) points in `truth`.
+        target: the N frames before the swap, of the same size.
+        source: some frames of the person whose face was put in, any clip; a dozen will do.
+            Without them nothing is said of identity.
+        truth: N frames of the source person doing the same, if that is known.
+        target_points: (N, 68, 2), where the face is in `target`; None finds them.
+        truth_points: (N, 68, 2), where it is in `truth`; None finds them.
+        landmarker: frame -> list of (68, 2) points; None is a `MeshLandmarker`.
+        fps: frames per second.
+        config: how the card is made.
 
     Raises:
-        ValueError: if there is no frame or the numbers of frames differ.
+        TypeError, ValueError: if a frame is no image, there are none, their numbers or sizes
+            differ, or no frame of the target shows a face.
     """
-    frames: list[float] = []
-    rows = itertools.zip_longest(swapped, target_points, truth, truth_points)
-    for ours, our_points, answer, answer_points in rows:
-        if ours is None or our_points is None or answer is None or answer_points is None:
-            raise ValueError(
-                "expected equally many frames and points of swap and truth, got different numbers: "
-                f"only the first {len(frames)} are complete"
-            )
-        frames.append(inner_face_psnr(ours, our_points, answer, answer_points))
-    if not frames:
-        raise ValueError("expected frames to score, got none")
-    return Score(float(np.mean(frames)), np.array(frames))
+    config, landmarker = config or ScoreConfig(), landmarker or MeshLandmarker()
+    notes: list[str] = []
+    model, person = _source_person(source, landmarker, notes)
+    names = ["swap", "no swap", *["perfect"] * (truth is not None)] if config.compare else ["swap"]
+    columns = {name: Column(landmarker, model) for name in names}
+    filmed: list[Descriptor] = []  # of the target person
+    count = without = 0
+    for ours, at in _moments(swapped, target, truth, target_points, truth_points, landmarker):
+        if at is None:
+            without += 1
+            for column in columns.values():
+                column.gap()
+            continue
+        describe = model is not None and count % config.identity_stride == 0
+        for name, picture in (("swap", ours), ("no swap", at.target), ("perfect", at.perfect)):
+            if name in columns and picture is not None:
+                columns[name].add(picture, at, describe)
+        if model is not None and describe:
+            filmed.append(model(at.target, at.place))
+        count += 1
+    if not count:
+        raise ValueError(f"expected a face in the frames to score, got none in {without}")
+    if without:
+        notes.append(f"{without} frames were left out, as the film shows no face there.")
+    found = {name: column.samples(round(fps / 2.0)) for name, column in columns.items()}
+    if person is not None:
+        for name, column in columns.items():
+            who = np.asarray(np.mean(filmed, axis=0), np.float64)
+            found[name].update(identity_samples(column.descriptors, person, who))
+    missing = [measure.name for measure in MEASURES if measure.key not in found["swap"]]
+    if missing:
+        notes.append(f"Not measured: {'; '.join(missing)}.")
+    return Scorecard(card_rows(found, config), count, config.level, tuple(notes))
 
 
-def score_sample_swap(path: str | os.PathLike[str], start_s: float = TEST_START_S) -> SampleScore:
-    """Score a video in which sample person B's face was put on A.
+def score_sample(
+    path: str | os.PathLike[str],
+    start_s: float = TEST_START_S,
+    landmarker: Landmarker | None = None,
+    config: ScoreConfig | None = None,
+) -> Scorecard:
+    """`score_swap` of a video in which sample person B's face was put on A.
 
     Args:
         path: the swapped video; its first frame is A's frame at `start_s`, and it may end early.
         start_s: from 14 s, where A's part for testing begins.
+        landmarker: frame -> list of (68, 2) points; None is a `MeshLandmarker`.
+        config: how the card is made.
 
     Raises:
         FileNotFoundError, ValueError: if the video cannot be read or is longer than A's clip.
     """
-    clips, known = sample_clips(), load_truth()
-    swapped = list(read_frames(path))
-    answer = list(read_frames(clips.person_b_as_a, start_s - TEST_START_S))
-    if len(swapped) > len(answer):
-        raise ValueError(
-            f"expected at most {len(answer)} frames from {start_s} s of person A, got "
-            f"{len(swapped)} in {path}"
-        )
-    answer = answer[: len(swapped)]
-    original = itertools.islice(read_frames(clips.person_a, start_s), len(swapped))
-    at = round(start_s * FPS)
-    points = known.landmarks_a[at : at + len(swapped)]
-    skip = round((start_s - TEST_START_S) * FPS)
-    truth_points = known.landmarks_b_as_a[skip : skip + len(swapped)]
-    perfect = [
-        perfect_swap(image, theirs, ours)
-        for image, theirs, ours in zip(answer, truth_points, points, strict=True)
-    ]
-    return SampleScore(
-        score_clip(swapped, points, answer, truth_points).mean_db,
-        score_clip(original, points, answer, truth_points).mean_db,
-        score_clip(perfect, points, answer, truth_points).mean_db,
+    sample = sample_answer(path, start_s)
+    return score_swap(
+        sample.swapped,
+        sample.target,
+        source=read_frames(sample_clips().person_b, stride=SOURCE_STRIDE),
+        truth=sample.truth,
+        target_points=sample.target_points,
+        truth_points=sample.truth_points,
+        landmarker=landmarker,
+        config=config,
     )
+
+
+def _source_person(
+    source: Iterable[Image] | None, landmarker: Landmarker, notes: list[str]
+) -> tuple[IdentityModel | None, Descriptor | None]:
+    """Who should be seen, and what to tell by; None and a note where that cannot be told."""
+    if source is None:
+        return None, None
+    if not identity_available():
+        notes.append(f"Identity is left out, as dlib is not installed; {INSTALL}.")
+        return None, None
+    model = IdentityModel()
+    pairs = [(frame, found[0]) for frame in source if (found := landmarker(frame))]
+    return model, model.mean(pairs)
+
+
+def _moments(
+    swapped: Iterable[Image],
+    target: Iterable[Image],
+    truth: Iterable[Image] | None,
+    target_points: NDArray[np.float64] | None,
+    truth_points: NDArray[np.float64] | None,
+    landmarker: Landmarker,
+) -> Iterator[tuple[Image, Moment | None]]:
+    """Each swapped frame and what it is compared with, None where the film shows no face."""
+    given = (swapped, target, truth, target_points, truth_points)
+    end = object()
+    series: list[Iterator[Any]] = [
+        itertools.repeat(None) if each is None else iter(each) for each in given
+    ]
+    for index in itertools.count():
+        row: list[Any] = [next(each, end) for each in series]
+        if any(each is end for each in row):
+            if any(each is not None and each is not end for each in row):
+                raise ValueError(
+                    "expected equally many frames and points of swap, target and truth, got "
+                    f"different numbers: only the first {index} are complete"
+                )
+            return
+        ours, frame, answer, place, there = row
+        check_image(ours, "swapped")
+        check_image(frame, "target")
+        if ours.shape != frame.shape:
+            raise ValueError(
+                f"expected swapped frames of the target's shape {frame.shape}, got {ours.shape}"
+            )
+        yield ours, moment(frame, place, answer, there, landmarker)
