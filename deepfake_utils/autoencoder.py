@@ -218,11 +218,16 @@ class FaceSwapAutoencoder(nn.Module):
     Args:
         config: the network's shape, e.g. `preset("quick", 64)`.
         seed: of its first weights.
+
+    Attributes:
+        usual_error: how far the drawing of an uncovered face as the same person is off, for each
+            person, see `occlusion.usual_error`; empty until `Trainer.evaluate` has measured it.
     """
 
     def __init__(self, config: AutoencoderConfig | None = None, seed: int = 0) -> None:
         super().__init__()
         self.config = config or AutoencoderConfig()
+        self.usual_error: dict[Identity, float] = {}
         with torch.random.fork_rng(devices=[]):  # on the CPU, where the weights are drawn
             torch.default_generator.manual_seed(seed)
             self.encoder = Encoder(self.config)

@@ -42,6 +42,7 @@ class Checkpoint:
         """The network to draw with: the averaged weights where there are some."""
         if self.average:
             self.model.load_state_dict(self.average)
+        self.model.usual_error = dict(self.extra.get("usual_error", {}))
         return self.model.eval()
 
 

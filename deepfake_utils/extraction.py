@@ -134,7 +134,8 @@ def _follow(
     track: TrackConfig | None,
 ) -> Iterator[TrackedFrame]:
     """Frames with their face; pictures without a time one by one."""
-    for frame in (iterator := iter(frames)):
+    iterator: Iterator[Any] = iter(frames)
+    for frame in iterator:
         if isinstance(frame, TimedFrame):
             yield from track_faces(itertools.chain([frame], iterator), landmarker, track)
         else:

@@ -23,7 +23,7 @@ from .images import Image, whole_file, write_image
 from .provenance import DISCLOSURE, draw_label
 from .swapping import Outcome, Swapped, Swapper
 from .tracking import TrackConfig, TrackedFrame, track_faces
-from .video import VideoWriter, read_timed_frames, read_video_info
+from .video import TimedFrame, VideoWriter, read_timed_frames, read_video_info
 
 logger = logging.getLogger(__name__)
 
@@ -196,7 +196,7 @@ def side_by_side(
     return Path(path)
 
 
-def _next_or(frames: Iterator[TrackedFrame], old: Image | None) -> Image | None:
+def _next_or(frames: Iterator[TimedFrame], old: Image | None) -> Image | None:
     frame = next(frames, None)
     return old if frame is None else frame.image
 

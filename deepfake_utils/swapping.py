@@ -19,8 +19,10 @@ from .faces import AlignedFace, align_face, face_mask
 from .images import Image, Mask, Matrix, Points, check_one_of, to_image, to_tensor
 from .landmarks import Landmarker
 from .occlusion import visible
+from .pose import head_pose
 
 MASK_SIZE = 256  # side of the crop that masks are drawn in, in pixels
+FADE_DEG = 10.0  # over so many degrees of yaw a head that turns away fades out
 
 Outcome = Literal["swapped", "partly covered", "covered", "turned away", "no face", "other person"]
 
@@ -37,8 +39,9 @@ class SwapConfig:
     colour: ColourMatch = "lab"  # how the drawn face gets the frame's colours (see colour)
     blend: Blend = "alpha"  # how it is laid over the frame (see blending)
     sharpness: float = 0.0  # unsharp masking of the drawn face; 0 is none, 1 is strong
-    covered: float = 4.0  # times the usual difference from which it is covered (see occlusion)
+    covered: float = 3.5  # times the usual difference from which it is covered (see occlusion)
     least_visible: float = 0.35  # share of the face that must be uncovered, or the frame stays
+    most_yaw_deg: float = 50.0  # a head turned further stays; the face fades out before that
     batch_size: int = 16  # frames that are drawn at once
 
     def __post_init__(self) -> None:
@@ -61,6 +64,8 @@ class SwapConfig:
             raise ValueError(f"sharpness: expected -1 to 5, got {self.sharpness}")
         if not 0.0 <= self.least_visible <= 1.0:
             raise ValueError(f"least_visible: expected a share, got {self.least_visible}")
+        if not self.most_yaw_deg > 0.0:
+            raise ValueError(f"most_yaw_deg: expected more than 0, got {self.most_yaw_deg}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {self.batch_size}")
 
@@ -162,7 +167,8 @@ class Swapper:
         if own is not None:
             hulls = [face_mask(face.landmarks, face.image.shape[:2]) for face in faces]
             inside = torch.from_numpy(np.stack(hulls)).to(self.device)
-            seen = list(visible(stack, own, inside, self.config.covered).cpu().numpy())
+            usual = self.model.usual_error.get(other)
+            seen = list(visible(stack, own, inside, self.config.covered, usual).cpu().numpy())
         return [DrawnFace(*each) for each in zip(images, masks, seen, strict=True)]
 
     def swap_points(
@@ -200,11 +206,16 @@ class Swapper:
         return frame.copy() if swapped is None else swapped
 
     def _blend(self, frame: Image, face: AlignedFace, drawn: DrawnFace) -> Swapped:
+        yaw_deg = head_pose(face.landmarks, face.image.shape[:2]).angles_deg[0]
+        turned = (self.config.most_yaw_deg - abs(float(yaw_deg))) / FADE_DEG
+        if turned <= 0.0:
+            return Swapped(None, "turned away")
         mask = self._mask(face, drawn)
         outcome, share = self._judge(mask, drawn)
         if outcome == "covered":
             return Swapped(None, outcome, share)
         config, image = self.config, drawn.image
+        mask = mask * np.float32(min(1.0, turned))
         if drawn.visible is not None:
             mask = mask * _resized(drawn.visible, MASK_SIZE)
         if config.colour != "none":

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 
-from .autoencoder import FaceSwapAutoencoder
+from .autoencoder import FaceSwapAutoencoder, Identity
 from .checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -34,9 +34,9 @@ from .checkpoint import (
 )
 from .dataset import Batch, Batches
 from .devices import pick_device, pick_dtype, place
-from .gradients import Gradients, cut_batch
-from .losses import masked_psnr
+from .gradients import Gradients
 from .recipe import Pace, TrainConfig
+from .redrawing import redraw
 from .storage import CheckpointStore
 
 if TYPE_CHECKING:
@@ -201,7 +201,6 @@ class Trainer:
         while self.step < last:
             yield self.train_step()
 
-    @torch.inference_mode()
     def evaluate(self, held_a: Batch, held_b: Batch) -> float:
         """How well the averaged network draws faces that were held out of training.
 
@@ -215,17 +214,12 @@ class Trainer:
         Raises:
             ValueError: if the faces come without masks.
         """
-        marks = []
-        for identity, held in (("A", held_a), ("B", held_b)):
-            if held.mask is None:
-                raise ValueError(f"expected faces of {identity} with a mask; use FaceDataset.still")
-            for batch in cut_batch(held, -(-len(held.warped) // 32)):
-                there = self._there(batch)
-                points = there.points if self.model.config.landmarks else None
-                drawn = self.average(there.warped, identity, points)[:, :3]
-                mark = masked_psnr(drawn, there.target, cast(torch.Tensor, there.mask))
-                marks.append((len(drawn), mark))
-        score = sum(count * mark for count, mark in marks) / sum(count for count, _ in marks)
+        held: dict[Identity, Batch] = {"A": held_a, "B": held_b}
+        marks = [
+            redraw(self.average, each, identity, self._there) for identity, each in held.items()
+        ]
+        counts = [len(each.warped) for each in held.values()]
+        score = sum(c * mark for c, mark in zip(counts, marks, strict=True)) / sum(counts)
         self.scores.append((self.step, score))
         return score
 
@@ -235,6 +229,7 @@ class Trainer:
             "train": dataclasses.asdict(self.config),
             "scaler": self.gradients.scaler.state_dict(),
             "scores": self.scores,
+            "usual_error": self.average.usual_error,
             "caution": self._caution,
             "pieces": self.gradients.pieces,
             "positions": [
@@ -336,6 +331,7 @@ class Trainer:
             self.gradients.scaler.load_state_dict(scaler)
         self.step, self.gradients.pieces = saved.step, int(extra["pieces"])
         self._caution = float(extra["caution"])
+        self.average.usual_error = dict(extra["usual_error"])
         self.scores = [(int(step), float(score)) for step, score in extra["scores"]]
         rows = [] if saved.history is None else saved.history.tolist()
         self.history = [StepResult(int(step), a, b) for step, a, b in rows]

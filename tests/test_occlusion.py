@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from deepfake_utils.occlusion import visible
+from deepfake_utils.occlusion import usual_error, visible
 
 
 @pytest.fixture
@@ -51,6 +51,22 @@ def test_only_the_inside_says_what_is_usual(pair):
     redrawn[..., :8, :] = 1.0 - face[..., :8, :].round()  # background, never learned
     assert visible(face, redrawn, inside)[0, 20:44, 20:44].min() == 1.0
     assert torch.isfinite(visible(face, redrawn, torch.zeros(1, 64, 64))).all()
+
+
+def test_a_face_that_is_mostly_covered_is_so_by_what_is_usual(pair):
+    face, redrawn = pair
+    usual = float(usual_error(face, redrawn, INSIDE))
+    assert 0.01 < usual < 0.04
+    covered = face.clone()
+    covered[..., 12:, :] = 1.0 - redrawn[..., 12:, :].round()
+    assert visible(covered, redrawn, INSIDE, usual=usual)[0, 24:].max() == 0.0
+    assert visible(covered, redrawn, INSIDE)[0, 24:].mean() > 0.5  # it cannot know by itself
+
+
+def test_light_that_is_a_little_different_covers_nothing(pair):
+    face, redrawn = pair
+    usual = float(usual_error(face, redrawn, INSIDE))
+    assert visible(face + 1.5 * usual, redrawn, INSIDE, usual=usual).min() == 1.0
 
 
 def test_wrong_input_says_so(pair):

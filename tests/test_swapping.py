@@ -164,6 +164,7 @@ def test_the_largest_face_is_the_one_that_is_swapped(frame, points, model):
         ({"erode": 0.9}, "erode: expected -0.5 to 0.5, got 0.9"),
         ({"sharpness": -2.0}, "sharpness: expected -1 to 5"),
         ({"covered": 0.0}, "covered: expected more than 0"),
+        ({"most_yaw_deg": 0.0}, "most_yaw_deg: expected more than 0"),
         ({"least_visible": 1.5}, "least_visible: expected a share, got 1.5"),
     ],
 )
@@ -226,14 +227,31 @@ def test_a_face_that_is_mostly_covered_stays_as_it_is(noisy, points, tiny):
     swapper = Swapper(
         replaced(config, Smooth(), Smooth()),
         lambda frame: [points],
-        SwapConfig(least_visible=0.8),
+        SwapConfig(least_visible=0.5),
         "cpu",
     )
+    swapper.model.usual_error = {"A": 0.02}  # known from faces that nothing covers
     covered = striped(frame, block)
     assert swapper.swap_points([covered], [points])[0].outcome == "covered"
     assert swapper.swap_frames([covered]) == [None]
     assert np.array_equal(swapper.swap_frame(covered), covered)
-    assert swapper.swap_frames([frame]) != [None]
+    assert swapper.swap_frames([frame])[0] is not None
+
+
+def test_a_head_that_turns_away_fades_out(model):
+    """Person B turns from one side to the other; the network is an untrained one."""
+    yaws = np.abs(load_truth().pose_b[:, 0])
+    numbers = [int(np.argmin(np.abs(yaws - deg))) for deg in (2.0, 20.0, float(yaws.max()))]
+    frames = list(read_frames(sample_clips().person_b, 0.0, 14.0))
+    points = load_truth().landmarks_b
+    config = SwapConfig(most_yaw_deg=22.0, covered=math.inf)
+    swapped = Swapper(model, lambda frame: [], config, "cpu").swap_points(
+        [frames[n] for n in numbers], [points[n] for n in numbers]
+    )
+    assert [each.outcome for each in swapped] == ["swapped", "swapped", "turned away"]
+    assert swapped[2].image is None
+    strongest = [each.layers.mask.max() for each in swapped[:2]]
+    assert strongest[0] == 1.0 and 0.0 < strongest[1] < 0.9
 
 
 def test_layers_laid_over_the_frame_give_the_swap(frame, points, model):
