@@ -1,9 +1,10 @@
 """What covers a face: a hand, hair, a microphone; found by what the network cannot redraw.
 
 A network that has learned a person draws that person's face again closely, and what it has not
-learned, hardly. So where a face and its own redrawing differ much more than they do elsewhere, over
-more than a small spot, something lies before the face, and a swap must leave it alone. Teeth, a
-catch-light or a blink differ too, but are small: differences are averaged over a neighbourhood.
+learned, not at all. So where a face and its own redrawing are built differently over more than a
+small spot, something lies before the face, and a swap must leave it alone. Compared is structure,
+not colour: a hand has the colour of the face, and light that differs covers nothing. What was
+before the face all through training has been learned with it, and is not found.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-REACH = 0.06  # of the average, as a share of the picture's side: larger than a pupil or a tooth
-FLOOR = 0.01  # of the usual difference: a network that redraws better than that is not better
+from .losses import SSIM_WINDOW, ssim_map
+
+REACH = 0.04  # of the average, as a share of the picture's side: larger than a pupil or a tooth
+SOFT = 0.1  # from wholly visible to wholly covered it is twice this
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def usual_error(faces: torch.Tensor, redrawn: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """How far faces and their redrawings usually differ: the median inside each face.
+    """How unlike faces and their redrawings usually are: the median inside each face.
 
     Args:
         faces: (B, 3, S, S) float in 0..1, as filmed.
@@ -24,19 +28,20 @@ def usual_error(faces: torch.Tensor, redrawn: torch.Tensor, inside: torch.Tensor
         inside: (B, S, S) float in 0..1, where the face is.
 
     Returns:
-        (B,) float32, mean difference of a neighbourhood, 0..1; NaN where there is no face.
+        (B,) float32, 1 less the structural similarity: about 0.1, or 1 for an untrained network;
+        NaN where there is no face.
 
     Raises:
         ValueError: if the shapes do not fit.
     """
-    return _median(_differences(faces, redrawn, inside), inside)
+    return _median(_unlike(faces, redrawn, inside), inside)
 
 
 def visible(
     faces: torch.Tensor,
     redrawn: torch.Tensor,
     inside: torch.Tensor,
-    limit: float = 3.5,
+    limit: float = 0.35,
     usual: float | None = None,
 ) -> torch.Tensor:
     """How far each pixel of a face is uncovered.
@@ -45,11 +50,10 @@ def visible(
         faces: (B, 3, S, S) float in 0..1, as filmed.
         redrawn: same shape, the network's drawings of the same person.
         inside: (B, S, S) float in 0..1, where the face is.
-        limit: how many times the usual difference counts as half covered. Wholly visible below
-            three quarters of it, wholly covered above five quarters.
-        usual: `usual_error` of faces that nothing covers. A face may differ by up to twice that
-            all over, as in other light. None takes each face's own, which is less sure the more of
-            it is covered.
+        limit: how much more than usual, in structural similarity, a place has to be unlike its
+            redrawing to count as half covered.
+        usual: `usual_error` of faces that nothing covers. None takes each face's own, which is less
+            sure the more of it is covered.
 
     Returns:
         (B, S, S) float32 in 0..1: 1 is the face itself, 0 is something else.
@@ -59,22 +63,25 @@ def visible(
     """
     if not limit > 0.0:
         raise ValueError(f"limit: expected more than 0, got {limit}")
-    near = _differences(faces, redrawn, inside)
-    own = _median(near, inside).nan_to_num(1.0).clamp_min(FLOOR)  # (B,)
+    unlike = _unlike(faces, redrawn, inside)
+    level = _median(unlike, inside).nan_to_num(1.0)  # (B,)
     if usual is not None:
-        own = own.clamp(max(usual, FLOOR), 2.0 * max(usual, FLOOR))
-    return (1.0 - (near / (limit * own[:, None, None]) - 0.75) * 2.0).clamp(0.0, 1.0)
+        level = torch.full_like(level, usual)
+    return (0.5 - (unlike - level[:, None, None] - limit) / (2.0 * SOFT)).clamp(0.0, 1.0)
 
 
-def _differences(faces: torch.Tensor, redrawn: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Mean difference around each pixel, (B, S, S)."""
+def _unlike(faces: torch.Tensor, redrawn: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    """1 less the structural similarity of the brightness around each pixel, (B, S, S)."""
     if faces.shape != redrawn.shape or faces.ndim != 4 or inside.shape != faces[:, 0].shape:
         raise ValueError(
             f"expected twice (B, 3, S, S) and (B, S, S), got {tuple(faces.shape)}, "
             f"{tuple(redrawn.shape)} and {tuple(inside.shape)}"
         )
-    away = (faces.float() - redrawn.float()).abs().mean(dim=1)
-    return _blur(away, REACH * faces.shape[-1])
+    weights = torch.tensor(_LUMA, device=faces.device)[:, None, None]
+    bright, drawn = ((each.float() * weights).sum(1, keepdim=True) for each in (faces, redrawn))
+    edge = SSIM_WINDOW // 2
+    alike = F.pad(ssim_map(bright, drawn), (edge,) * 4, mode="replicate")[:, 0]
+    return _blur(1.0 - alike, REACH * faces.shape[-1])
 
 
 def _median(maps: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:

@@ -39,7 +39,7 @@ class SwapConfig:
     colour: ColourMatch = "lab"  # how the drawn face gets the frame's colours (see colour)
     blend: Blend = "alpha"  # how it is laid over the frame (see blending)
     sharpness: float = 0.0  # unsharp masking of the drawn face; 0 is none, 1 is strong
-    covered: float = 3.5  # times the usual difference from which it is covered (see occlusion)
+    covered: float = 0.35  # how unlike its redrawing a covered place is (see occlusion)
     least_visible: float = 0.35  # share of the face that must be uncovered, or the frame stays
     most_yaw_deg: float = 50.0  # a head turned further stays; the face fades out before that
     batch_size: int = 16  # frames that are drawn at once
