@@ -25,7 +25,9 @@ def people(model):
     """Descriptors (3, 128) of A, of B, and of the right answer."""
     clips, truth = sample_clips(), load_truth()
     return [
-        np.stack([model(*each) for each in zip(read_frames(clip, stride=stride), points, strict=True)])
+        np.stack(
+            [model(*each) for each in zip(read_frames(clip, stride=stride), points, strict=True)]
+        )
         for clip, points, stride in (
             (clips.person_a, truth.landmarks_a[::150], 150),
             (clips.person_b, truth.landmarks_b[::120], 120),
@@ -68,7 +70,7 @@ def test_other_weights_are_not_loaded(tmp_path, monkeypatch):
     path = tmp_path / identity.WEIGHTS_FILE
     path.write_bytes(b"other")
     monkeypatch.setattr(identity, "_weights_path", lambda: path)
-    with pytest.raises(ValueError, match="expected sha256 55533b28.*install face_recognition_mod"):
+    with pytest.raises(ValueError, match=r"expected sha256 55533b28.*install face_recognition_mod"):
         IdentityModel()
 
 
