@@ -31,7 +31,7 @@ def test_blur_is_less_sharp_and_light_is_not(frame, points):
 def test_landmarks_off_their_place_are_measured_by_the_eyes_distance(points):
     across = np.linalg.norm(points[45] - points[36])
     assert shape_error(points, points) == 0.0
-    assert shape_error(points + [0.1 * across, 0.0], points) == pytest.approx(10.0)
+    assert shape_error(points + np.array([0.1 * across, 0.0]), points) == pytest.approx(10.0)
 
 
 def test_wrong_arguments_say_so(frame, points):
