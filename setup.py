@@ -42,6 +42,8 @@ setup(
         # face-alignment brings desktop OpenCV, which shares its cv2 folder with the headless one
         # and needs libGL: `make fan` installs the two in the order that works everywhere.
         "fan": ["face-alignment>=1.5"],
+        # Whose face it is: dlib's network and its weights, which are 100 MB to download.
+        "score": ["dlib-bin>=19.24.6", "face_recognition_models>=0.3.0"],
         "multi": ["accelerate>=1.0"],  # several processes or GPUs
         "dev": [
             "accelerate",

@@ -13,7 +13,7 @@ from .expression import correlation
 
 IDENTITY_KEYS = ("to_source", "to_target", "nearer_source")
 
-Better = Literal["higher", "lower", "nearer 1"]
+Better = Literal["higher", "lower", "nearer 0", "nearer 1"]
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure("shape", "68 landmarks off their place", "% of eye distance", "lower", 2, _mean),
     Measure("mouth", "mouth follows", "correlation", "higher", 3, _follows),
     Measure("eyelids", "eyelids follow", "correlation", "higher", 3, _follows),
-    Measure("jitter", "jitter of the landmarks", "times the film's", "lower", 2, _rms_ratio),
-    Measure("flicker", "flicker beyond the film's", "levels of 255", "lower", 2, _excess),
+    Measure("jitter", "jitter of the landmarks", "times the film's", "nearer 1", 2, _rms_ratio),
+    Measure("flicker", "flicker beyond the film's", "levels of 255", "nearer 0", 2, _excess),
     Measure("seam", "seam beyond the film's edges", "CIEDE2000", "lower", 2, _mean),
 )
 

@@ -83,7 +83,8 @@ def _rings(points: Points) -> NDArray[np.float64]:
     to_face = umeyama(MEAN_FACE[INNER], points[INNER])  # mean face -> frame
     up = -_FOREHEAD * to_face[:, 1]
     hull = cv2.convexHull(np.vstack([points, points[BROWS] + up]).astype(np.float32))[:, 0]
-    centre = hull.mean(axis=0)
+    moments = cv2.moments(hull)
+    centre = np.array([moments["m10"], moments["m01"]]) / moments["m00"]
     angles = np.arange(_DIRECTIONS) * (2.0 * math.pi / _DIRECTIONS)
     rays = np.stack([np.cos(angles), np.sin(angles)], axis=1)  # (directions, 2)
     reach = _to_edge(np.asarray(hull - centre, np.float64), rays)

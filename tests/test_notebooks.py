@@ -103,6 +103,24 @@ def test_quickstart_shows_pictures_forms_and_videos(quickstart):
     assert sum(text.count("<video") for text in html) == 2
 
 
+def test_the_score_notebook_tells_good_swaps_from_bad(tmp_path):
+    copy = tmp_path / "executed.ipynb"
+    done = subprocess.run(
+        [sys.executable, FOLDER / "run.py", "05_score.ipynb", copy],
+        env={**os.environ, "FAST_RUN": "1", "DEEPFAKE_OUTPUT": str(tmp_path / "output")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    outputs = [o for cell in nbformat.read(copy, 4).cells for o in cell.get("outputs", [])]
+    shown = [kind for output in outputs for kind in output.get("data", {})]
+    assert shown.count("image/png") >= 9
+    assert shown.count("text/markdown") == 1  # the card
+    told = "".join(output.get("text", "") for output in outputs)
+    assert "(good)" in told and "(flickering)" in told and "(a dark box)" in told
+
+
 def test_an_unknown_notebook_is_told():
     done = subprocess.run(
         [sys.executable, FOLDER / "run.py", "none.ipynb"], capture_output=True, text=True

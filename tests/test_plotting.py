@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image as Pillow
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
+from deepfake_utils.card import MEASURES, Scorecard, ScoreRow
 from deepfake_utils.dataset import Batch, FaceDataset
 from deepfake_utils.images import to_image, to_tensor
 from deepfake_utils.plotting import (
@@ -19,6 +20,7 @@ from deepfake_utils.plotting import (
     plot_losses,
     plot_pairs,
     plot_prediction_grid,
+    plot_scorecard,
     predict_all,
     prediction_image,
     show_images,
@@ -193,3 +195,18 @@ def test_figures_are_not_kept(picture):
     for _ in range(3):
         show_images([picture])
     assert plt.get_fignums() == before
+
+
+def test_a_card_is_drawn_line_by_line():
+    low, nan = MEASURES[1], float("nan")
+    rows = (
+        ScoreRow(low, 23.0, 22.5, 23.5, 18.0, 37.0, 100),
+        ScoreRow(MEASURES[3], 0.9, nan, nan, None, None, 3),
+    )
+    figure = plot_scorecard(Scorecard(rows, 100, 0.95, ()))
+    assert drawn(figure).std() > 5
+    first, second = figure.axes
+    assert [line.get_xdata()[0] for line in first.lines] == [18.0, 37.0, 23.0, 22.5]
+    assert len(second.lines) == 1  # no bounds, no interval
+    with pytest.raises(ValueError, match="expected a card with figures, got an empty one"):
+        plot_scorecard(Scorecard((), 0, 0.95, ()))
