@@ -36,6 +36,8 @@ ORDER = (
     "gradients",
     "training",
     "resuming",
+    "superres",
+    "superres_training",
     "swapping",
     "samples",
     "scorecard",
