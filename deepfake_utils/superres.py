@@ -1,4 +1,4 @@
-"""Super-resolution by sub-pixel convolution: a small picture in, its luma learned, r times larger out.
+"""Super-resolution by sub-pixel convolution: a small picture in, a sharp one r times larger out.
 
 All convolutions work on the small picture; the last one makes r * r numbers a pixel, which pixel
 shuffle lays out as the r x r pixels of the large picture. This is W. Shi et al., "Real-Time Single
@@ -97,11 +97,13 @@ class SuperResolver(nn.Module):
             ValueError: if the shape is another.
         """
         if luma.ndim != 4 or luma.shape[1] != 1:
-            raise ValueError(f"expected luma (B, 1, H, W), got {tuple(luma.shape)}; see superres.luma")
+            raise ValueError(
+                f"expected luma (B, 1, H, W), got {tuple(luma.shape)}; make it with superres.luma"
+            )
         return self.inside(F.pad(luma, (MARGIN,) * 4, mode="replicate"))
 
     def inside(self, luma: torch.Tensor) -> torch.Tensor:
-        """(B, 1, H + 8, W + 8) -> (B, 1, rH, rW): all but the margin of 4 px, which is only seen."""
+        """(B, 1, H + 8, W + 8) -> (B, 1, rH, rW): a margin of 4 px is seen, but not drawn."""
         drawn = cast(torch.Tensor, self.layers(luma - 0.5)).float()
         if not self.config.residual:
             return drawn + 0.5
@@ -119,6 +121,7 @@ class SuperResolver(nn.Module):
         for layer in convolutions:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="tanh")
             nn.init.zeros_(cast(torch.Tensor, layer.bias))
+        convolutions[0].weight.mul_(3.0)  # small contrasts would leave tanh straight for long
         last = convolutions[-1].weight
         last.copy_(last[:1].expand_as(last) * 0.1)
 

@@ -8,6 +8,7 @@ and the learning rate rises and falls in one cycle. That gets in minutes where t
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,6 +23,8 @@ from .superres import MARGIN, SuperResolver, bicubic, luma, shrink
 
 logger = logging.getLogger(__name__)
 
+LEVELS = 33  # plain pictures in a step, black to white
+
 
 @dataclass(frozen=True)
 class SuperResolutionTrainConfig:
@@ -30,11 +33,12 @@ class SuperResolutionTrainConfig:
     steps: int = 6000  # length of the run; the learning rate falls to nothing at its end
     batch_size: int = 16  # patches in a step, a multiple of 8: an eighth is turned each way
     patch: int = 32  # side of what is drawn of each patch, in pixels of the small picture
-    learning_rate: float = 3e-3  # of Adam, at its highest
+    learning_rate: float = 1e-2  # of Adam, at its highest
+    beta2: float = 0.99  # Adam's memory of the gradient's square
     warmup: float = 0.03  # share of the run in which the learning rate rises to that
     shrink: tuple[float, ...] = (1.0, 0.8, 0.6)  # sizes at which each picture is trained on
     seed: int = 0  # of the choice of patches
-    precision: Precision = "auto"  # auto, float32, bfloat16 or float16
+    plain: float = 1.0  # weight of plain pictures, which the network shall leave plain
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -49,10 +53,19 @@ class SuperResolutionTrainConfig:
             raise ValueError(f"batch_size: expected a multiple of 8, got {self.batch_size}")
         if not self.learning_rate > 0.0:
             raise ValueError(f"learning_rate: expected more than 0, got {self.learning_rate}")
+        if not 0.0 <= self.beta2 < 1.0:
+            raise ValueError(f"beta2: expected 0 to below 1, got {self.beta2}")
         if not 0.0 < self.warmup < 1.0:
             raise ValueError(f"warmup: expected a share in 0..1, got {self.warmup}")
+        if not self.plain >= 0.0:
+            raise ValueError(f"plain: expected at least 0, got {self.plain}")
         if not self.shrink or not all(0.0 < share <= 1.0 for share in self.shrink):
             raise ValueError(f"shrink: expected shares in 0..1, got {self.shrink}")
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate at `step`: a linear rise, with half a cosine down to nothing."""
+        rise = min(1.0, step / (self.warmup * self.steps))
+        return self.learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * step / self.steps))
 
 
 class _Pair(NamedTuple):
@@ -79,7 +92,8 @@ def train_superres(
 
     The network is asked for the picture that a small one was made from, and the mean squared error
     (section 3.2 of the paper) is brought down by Adam. Each picture is also used at smaller sizes,
-    and each patch turned and mirrored in one of eight ways.
+    and each patch turned and mirrored in one of eight ways. Beside them come plain pictures of all
+    levels, for next to nothing: a network that never saw a level as plain would tint it.
 
     Args:
         model: the network, trained in place; the learning rate falls to nothing at the run's end,
@@ -134,24 +148,23 @@ def _steps(
     device: torch.device,
 ) -> Iterator[SuperResolutionStep]:
     rng = np.random.default_rng(config.seed)
+    greys = torch.linspace(0.0, 1.0, LEVELS, device=device)[:, None, None, None]
+    level, side = luma(greys.expand(-1, 3, 1, 1)), 2 * MARGIN + 1  # seen for one small pixel each
     bfloat16 = pick_dtype(device) == torch.bfloat16  # float16 would need its gradients scaled
-    optimizer = torch.optim.Adam(model.parameters(), fused=device.type in ("cpu", "cuda"))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        config.learning_rate,
-        config.steps,
-        pct_start=config.warmup,
-        cycle_momentum=False,
+    optimizer = torch.optim.Adam(
+        model.parameters(), betas=(0.9, config.beta2), fused=device.type in ("cpu", "cuda")
     )
     for step in range(1, config.steps + 1):
-        small, large = (part.to(device) for part in _draw_batch(pairs, config, rng, model.config.scale))
+        batch = _draw_batch(pairs, config, rng, model.config.scale)
+        small, large = (part.to(device) for part in batch)
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             drawn = model.inside(small)
+            plain = model.inside(level.expand(-1, 1, side, side))  # (33, 1, r, r)
         loss = F.mse_loss(drawn, large)
+        optimizer.param_groups[0]["lr"] = config.rate_at(step)
         optimizer.zero_grad()
-        loss.backward()
+        (loss + config.plain * F.mse_loss(plain, level.expand_as(plain))).backward()
         optimizer.step()
-        schedule.step()
         yield SuperResolutionStep(step, loss.item())
     model.eval()
 

@@ -6,9 +6,9 @@
 FOLDER holds T91, Set5 and Set14, sets that the project may not ship. Each network is trained on the
 91 pictures of T91 for so many minutes and never sees the other two. Rows are the luma PSNR in dB
 (BT.601, 8 bits, a border of `scale` pixels cropped), means over the pictures of a set; small
-pictures are made by bicubic interpolation as Pillow does it. "turned eight ways" is the mean of what
-the same network draws of a picture turned and mirrored in each way, at eight times the work. The
-bicubic rows should be 33.67, 30.40, 28.43 on Set5 and 30.32, 27.63, 26.09 on Set14.
+pictures are made by bicubic interpolation as Pillow does it. "turned eight ways" is the mean of
+what the same network draws of a picture turned and mirrored in each way, at eight times the work.
+The bicubic rows should be 33.67, 30.40, 28.43 on Set5 and 30.32, 27.63, 26.09 on Set14.
 """
 
 import argparse
