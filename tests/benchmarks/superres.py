@@ -13,6 +13,7 @@ The bicubic rows should be 33.67, 30.40, 28.43 on Set5 and 30.32, 27.63, 26.09 o
 
 import argparse
 import json
+import statistics
 import time
 from dataclasses import replace
 from itertools import islice
@@ -70,19 +71,21 @@ def evaluate(model, images):
 
 
 def train(images, config, minutes):
-    """A network trained for about so long, and the minutes that it took."""
+    """A network trained for about so long, its steps, and the minutes that it took."""
     settings = SuperResolutionTrainConfig()
-    trial = train_superres(SuperResolver(config), images, settings, "cpu")
-    list(islice(trial, 10))  # the first steps also set up the device's libraries
-    began = time.perf_counter()
-    list(islice(trial, 40))
-    steps = max(1, int(60.0 * minutes * 40 / (time.perf_counter() - began)))
+    seconds, began = [], time.perf_counter()
+    for _ in islice(train_superres(SuperResolver(config), images, settings, "cpu"), 60):
+        seconds.append(time.perf_counter() - began)
+        began = time.perf_counter()
+    steps = max(1, int(60.0 * minutes / statistics.median(seconds)))
     model = SuperResolver(config)
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     for result in train_superres(model, images, replace(settings, steps=steps), "cpu"):
         if result.step % max(1, steps // 10) == 0:
             print(f"x{config.scale}: step {result.step} of {steps}", flush=True)
-    return model, steps, (time.perf_counter() - began) / 60.0
+    spent = {"minutes": (time.perf_counter() - began) / 60.0}
+    spent["cpu_minutes"] = (time.process_time() - busy) / 60.0
+    return model, {"steps": steps, **spent}
 
 
 def table(results):
@@ -90,7 +93,7 @@ def table(results):
     print("\n| scale | picture | " + " | ".join(f"{name}, dB" for name in SETS) + " | training |")
     print("|---|---|" + "---|" * (len(SETS) + 1))
     for scale, result in results.items():
-        training = f"{result['minutes']:.1f} min, {result['steps']} steps"
+        training = "{steps} steps, {minutes:.1f} min, {cpu_minutes:.1f} CPU min".format(**result)
         for kind in result["Set5"]:
             cells = " | ".join(f"{result[name][kind]:.2f}" for name in SETS)
             print(f"| x{scale} | {kind} | {cells} | {training if kind == 'network' else ''} |")
@@ -122,9 +125,9 @@ def main():
     results = {}
     for scale in arguments.scales:
         config = SuperResolutionConfig(scale, residual=arguments.residual)
-        model, steps, minutes = train(pictures["T91"], config, arguments.minutes)
+        model, training = train(pictures["T91"], config, arguments.minutes)
         scores = {name: evaluate(model, pictures[name]) for name in SETS}
-        results[scale] = {"steps": steps, "minutes": minutes, **scores}
+        results[scale] = {**training, **scores}
         print(f"x{scale}:", results[scale], flush=True)
         if arguments.weights:
             save_superres(arguments.weights / f"x{scale}.safetensors", model)
