@@ -46,6 +46,8 @@ ORDER = (
     "resuming",
     "colour",
     "blending",
+    "superres",
+    "superres_training",
     "swapping",
     "rendering",
     "samples",

@@ -1,0 +1,190 @@
+"""Training a super-resolution network: pictures made small, and the network asked to undo it.
+
+W. Shi et al., arXiv 1609.05158, train on patches of 17 px for days or hours on a GPU. To train in
+minutes on a processor, patches here are larger, turned and mirrored, and also cut from smaller
+copies of the pictures, and the learning rate rises and falls once; see `superres` for the network.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .devices import pick_device, pick_dtype, place
+from .images import Image, check_image, to_tensor
+from .superres import MARGIN, SuperResolver, bicubic, luma, shrink
+
+logger = logging.getLogger(__name__)
+
+LEVELS = 33  # plain pictures in a step, black to white
+
+
+@dataclass(frozen=True)
+class SuperResolutionTrainConfig:
+    """How the network is trained."""
+
+    steps: int = 6000  # length of the run; the learning rate falls to nothing at its end
+    batch_size: int = 16  # patches in a step, a multiple of 8: an eighth is turned each way
+    patch: int = 32  # side of what is drawn of each patch, in pixels of the small picture
+    learning_rate: float = 4e-3  # of Adam, at its highest; 1e-2 is too much for 64 channels
+    beta2: float = 0.99  # Adam's memory of the gradient's square
+    warmup: float = 0.03  # share of the run in which the learning rate rises to that
+    shrink: tuple[float, ...] = (1.0, 0.8, 0.6)  # sizes at which each picture is trained on
+    seed: int = 0  # of the choice of patches
+    plain: float = 1.0  # weight of plain pictures, which the network shall leave plain
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: naming the field, what it should be, and what it is.
+        """
+        for name in ("steps", "patch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.batch_size < 8 or self.batch_size % 8:
+            raise ValueError(f"batch_size: expected a multiple of 8, got {self.batch_size}")
+        if not self.learning_rate > 0.0:
+            raise ValueError(f"learning_rate: expected more than 0, got {self.learning_rate}")
+        if not 0.0 <= self.beta2 < 1.0:
+            raise ValueError(f"beta2: expected 0 to below 1, got {self.beta2}")
+        if not 0.0 < self.warmup < 1.0:
+            raise ValueError(f"warmup: expected a share in 0..1, got {self.warmup}")
+        if not self.plain >= 0.0:
+            raise ValueError(f"plain: expected at least 0, got {self.plain}")
+        if not self.shrink or not all(0.0 < share <= 1.0 for share in self.shrink):
+            raise ValueError(f"shrink: expected shares in 0..1, got {self.shrink}")
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate at `step`: a linear rise, with half a cosine down to nothing."""
+        rise = min(1.0, step / (self.warmup * self.steps))
+        return self.learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * step / self.steps))
+
+
+class _Pair(NamedTuple):
+    """One picture to learn from."""
+
+    small: torch.Tensor  # (h + 8, w + 8) float luma, continued by its edge pixels
+    large: torch.Tensor  # (r h, r w) float luma
+
+
+class SuperResolutionStep(NamedTuple):
+    """What one training step reports."""
+
+    step: int  # counted from 1
+    loss: float  # mean squared error of luma in 0..1; -10 log10 of it is the PSNR in dB
+
+
+def train_superres(
+    model: SuperResolver,
+    images: Sequence[Image],
+    config: SuperResolutionTrainConfig | None = None,
+    device: str | torch.device | None = None,
+) -> Iterator[SuperResolutionStep]:
+    """Train on pictures made small, yielding after each step.
+
+    The network is asked for the picture that a small one was made from, and the mean squared error
+    (section 3.2 of the paper) is brought down by Adam. Each picture is also used at smaller sizes,
+    and each patch turned and mirrored in one of eight ways. Beside them come plain pictures of all
+    levels, for next to nothing: a network that never saw a level as plain would tint it.
+
+    Args:
+        model: the network, trained in place; the learning rate falls to nothing at the run's end,
+            so a run that is left before is worse than a shorter whole one.
+        images: (H, W, 3) RGB uint8 each, of any sizes: photographs, or crops of faces. Those too
+            small for a patch are left out.
+        config: how to train.
+        device: None picks the GPU if there is one.
+
+    Raises:
+        TypeError, ValueError: if something is no such picture, or none is large enough for a patch.
+    """
+    config = config or SuperResolutionTrainConfig()
+    device = pick_device(device)
+    pairs = []
+    for index, image in enumerate(images):
+        check_image(image, f"images[{index}]")
+        pairs += _make_pairs(image, model.config.scale, config)
+    if not pairs:
+        raise ValueError(
+            "images: expected a picture with sides of at least scale * patch = "
+            f"{model.config.scale * config.patch} pixels, got {len(images)} smaller ones; "
+            "take a smaller patch"
+        )
+    logger.info("training on %d pictures made of %d", len(pairs), len(images))
+    return _steps(place(model, device).train(), pairs, config, device)
+
+
+def _make_pairs(image: Image, scale: int, config: SuperResolutionTrainConfig) -> list[_Pair]:
+    """Small and large luma of one picture, at each size that a patch fits into."""
+    pairs = []
+    whole = to_tensor(image)[None]  # (1, 3, H, W)
+    for share in config.shrink:
+        # In units of `scale`, so that the large side is a multiple of it.
+        height, width = (int(side * share) // scale for side in image.shape[:2])
+        if min(height, width) < config.patch:
+            continue
+        size_hw = (scale * height, scale * width)
+        if share == 1.0:
+            large = whole[..., : size_hw[0], : size_hw[1]]
+        else:
+            large = bicubic(whole, size_hw).clamp(0.0, 1.0)
+        small = F.pad(luma(shrink(large, scale)), (MARGIN,) * 4, mode="replicate")
+        pairs.append(_Pair(small[0, 0], luma(large)[0, 0]))
+    return pairs
+
+
+def _steps(
+    model: SuperResolver,
+    pairs: list[_Pair],
+    config: SuperResolutionTrainConfig,
+    device: torch.device,
+) -> Iterator[SuperResolutionStep]:
+    rng = np.random.default_rng(config.seed)
+    greys = torch.linspace(0.0, 1.0, LEVELS, device=device)[:, None, None, None]
+    level, side = luma(greys.expand(-1, 3, 1, 1)), 2 * MARGIN + 1  # seen for one small pixel each
+    bfloat16 = pick_dtype(device) == torch.bfloat16  # float16 would need its gradients scaled
+    optimizer = torch.optim.Adam(
+        model.parameters(), betas=(0.9, config.beta2), fused=device.type in ("cpu", "cuda")
+    )
+    for step in range(1, config.steps + 1):
+        batch = _draw_batch(pairs, config, rng, model.config.scale)
+        small, large = (part.to(device) for part in batch)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            drawn = model.inside(small)
+            plain = model.inside(level.expand(-1, 1, side, side))  # (33, 1, r, r)
+        loss = F.mse_loss(drawn, large)
+        optimizer.param_groups[0]["lr"] = config.rate_at(step)
+        optimizer.zero_grad()
+        (loss + config.plain * F.mse_loss(plain, level.expand_as(plain))).backward()
+        optimizer.step()
+        yield SuperResolutionStep(step, loss.item())
+    model.eval()
+
+
+def _draw_batch(
+    pairs: list[_Pair], config: SuperResolutionTrainConfig, rng: np.random.Generator, scale: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Patches from anywhere, (B, 1, patch + 8, patch + 8) and (B, 1, r patch, r patch)."""
+    areas = np.array([pair.large.numel() for pair in pairs], np.float64)
+    smalls, larges, side = [], [], config.patch
+    for index in rng.choice(len(pairs), config.batch_size, p=areas / areas.sum()):
+        small, large = pairs[index]
+        y, x = (int(rng.integers(length - 2 * MARGIN - side + 1)) for length in small.shape)
+        smalls.append(small[y : y + side + 2 * MARGIN, x : x + side + 2 * MARGIN])
+        larges.append(large[scale * y : scale * (y + side), scale * x : scale * (x + side)])
+    return _turn(torch.stack(smalls)[:, None]), _turn(torch.stack(larges)[:, None])
+
+
+def _turn(patches: torch.Tensor) -> torch.Tensor:
+    """(B, 1, S, S) -> same: each eighth of the batch turned or mirrored in its own way."""
+    parts = enumerate(patches.chunk(8))
+    ways = [(part.mT if way >= 4 else part).rot90(way % 4, (2, 3)) for way, part in parts]
+    return torch.cat(ways)
