@@ -20,6 +20,7 @@ from .images import Image, Mask, Matrix, Points, check_one_of, to_image, to_tens
 from .landmarks import Landmarker
 from .occlusion import visible
 from .pose import head_pose
+from .superres import SuperResolver, upscale_rgb
 
 MASK_SIZE = 256  # side of the crop that masks are drawn in, in pixels
 FADE_DEG = 10.0  # over so many degrees of yaw a head that turns away fades out
@@ -103,6 +104,7 @@ class Swapper:
         landmarker: frame -> list of (68, 2) points, largest face first.
         config: how the face is put into the frame.
         device: None picks the GPU if there is one.
+        resolver: enlarges what the network drew; see superres.
     """
 
     def __init__(
@@ -111,16 +113,18 @@ class Swapper:
         landmarker: Landmarker,
         config: SwapConfig | None = None,
         device: str | torch.device | None = None,
+        resolver: SuperResolver | None = None,
     ) -> None:
         self.config = config or SwapConfig()
         self.device = pick_device(device)
         self.dtype = pick_dtype(self.device)
         self.model = place(model, self.device).eval()
         self.landmarker = landmarker
+        self.resolver = None if resolver is None else place(resolver, self.device).eval()
 
     def with_config(self, config: SwapConfig) -> Swapper:
         """The same network with other settings; takes no time."""
-        return Swapper(self.model, self.landmarker, config, self.device)
+        return Swapper(self.model, self.landmarker, config, self.device, self.resolver)
 
     def align(self, frame: Image, points: Points | None = None) -> AlignedFace | None:
         """A face of a frame, cut as the network wants it.
@@ -160,7 +164,10 @@ class Swapper:
             drawn = self.model.decoders[self.config.identity](code)  # (B, 3 or 4, S, S)
             if math.isfinite(self.config.covered):
                 own = self.model.decoders[other](code)[:, :3]
-        images = [to_image(face) for face in drawn[:, :3]]
+        colours = drawn[:, :3].float()
+        if self.resolver is not None:
+            colours = upscale_rgb(colours, self.resolver)
+        images = [to_image(face) for face in colours]
         nothing: list[Mask | None] = [None] * len(faces)
         masks = nothing if drawn.shape[1] == 3 else list(drawn[:, 3].float().cpu().numpy())
         seen = nothing

@@ -13,10 +13,12 @@ from deepfake_utils.blending import paste_face
 from deepfake_utils.faces import align_face, face_mask
 from deepfake_utils.images import to_tensor
 from deepfake_utils.samples import load_truth, sample_clips
+from deepfake_utils.superres import SuperResolutionConfig, SuperResolver
 from deepfake_utils.swapping import SwapConfig, Swapper
 from deepfake_utils.video import read_frames
 
 START_S, END_S = 14.0, 14.4  # ten frames
+UNCOVERED = SwapConfig(covered=math.inf)  # an untrained network redraws nobody
 
 
 @pytest.fixture
@@ -258,6 +260,20 @@ def test_layers_laid_over_the_frame_give_the_swap(frame, points, model):
     swapped = Swapper(model, lambda frame: [points], device="cpu").swap_points([frame], [points])[0]
     assert np.array_equal(paste_face(frame, *swapped.layers), swapped.image)
     assert swapped.layers.image.shape == (32, 32, 3)
+
+
+def test_a_drawn_face_can_be_enlarged_before_it_is_pasted(frame, points, model):
+    resolver = SuperResolver(SuperResolutionConfig(scale=3, residual=True))
+    plain, large = (
+        Swapper(model, lambda frame: [points], UNCOVERED, "cpu", each).swap_points(
+            [frame], [points]
+        )
+        for each in (None, resolver)
+    )
+    assert large[0].layers.image.shape == (96, 96, 3)
+    # Of an untrained network that only adds to the bicubic picture, the face lies where it lay.
+    off = np.abs(large[0].image.astype(int) - plain[0].image)
+    assert 0.0 < off.mean() < 1.0
 
 
 def test_settings_can_be_changed_without_loading_anew(frame, points, model):
