@@ -45,17 +45,17 @@ def cut_patch(image: Image, points: Points, like: Patch | None = None) -> Patch:
         like: the patch of the frame before. Its size and scale are kept as long as the face fits,
             as only such patches can be compared.
     """
-    size = _size(points)
+    size, width_height = _size(points), np.array([image.shape[1::-1]])
     if like is None or not 0.6 < size * like.scale[0, 0] * SIDE / len(like.grey) < 1.4:
-        ratio, side = min(1.0, FACE_PIXELS / size), math.ceil(SIDE * min(size, FACE_PIXELS))
+        side = math.ceil(SIDE * min(size, FACE_PIXELS))
+        smaller = np.maximum(np.rint(width_height * min(1.0, FACE_PIXELS / size)), 1.0)
+        scale = smaller / width_height  # as it is after rounding to whole pixels
     else:
-        ratio, side = float(like.scale[0, 0]), len(like.grey)
-    height, width = image.shape[:2]
-    width_height = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+        side, scale = len(like.grey), like.scale
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    if ratio < 1.0:
-        grey = cv2.resize(grey, width_height, interpolation=cv2.INTER_AREA)
-    scale = np.array([width_height]) / [width, height] if like is None else like.scale
+    if scale.min() < 1.0:
+        wh = np.rint(width_height * scale).astype(int)[0]
+        grey = cv2.resize(grey, tuple(wh.tolist()), interpolation=cv2.INTER_AREA)
     low = np.rint((points.mean(axis=0) + 0.5) * scale - 0.5 - side / 2.0)
     shift = np.hstack([np.eye(2), -low.T])  # whole pixels: nothing is interpolated
     patch = cv2.warpAffine(
