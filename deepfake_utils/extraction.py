@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .faces import CROP_COVERAGE, align_face, mean_face
+from .following import FaceChoice
 from .images import Image, Points, check_points, list_images, read_image, whole_file, write_image
 from .landmarks import Landmarker
-from .tracking import TrackConfig, TrackedFrame, track_faces
+from .steadying import TrackConfig, TrackedFrame
+from .tracking import track_faces, track_part
 from .umeyama import transform_points
 from .video import TimedFrame
 
@@ -39,39 +41,97 @@ class ExtractionReport:
     frames_with_several: int  # of these only the largest face was taken
 
 
+def extract_clip(
+    clip: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    landmarker: Landmarker,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    stride: int = 1,
+    size: int = 256,
+    coverage: float = CROP_COVERAGE,
+    overwrite: bool = False,
+    track: TrackConfig | None = None,
+    choose: FaceChoice | None = None,
+) -> ExtractionReport:
+    """Write one person's face of each frame of a film as a crop, steadied over time.
+
+    What is written is said at `extract_faces`; how the person is followed at `tracking.track_part`.
+
+    Args:
+        clip: a video file.
+        folder: where to write; made if missing.
+        landmarker: frame -> list of (68, 2) points.
+        start_s: where to begin, in seconds.
+        end_s: where to end; None for the clip's end.
+        stride: take every stride-th frame; then each frame is taken by itself.
+        size: side of the crops in pixels.
+        coverage: share of that side that the mean face spans.
+        overwrite: True replaces the crops that an earlier run wrote into `folder`.
+        track: how the face is steadied.
+        choose: whose face it is where several are seen; None takes the largest.
+
+    Raises:
+        FileNotFoundError, ValueError: if the clip cannot be read or has no such part.
+        FileExistsError, NotADirectoryError, ValueError: as `extract_faces`.
+    """
+    _check_folder(Path(folder), overwrite)
+    counting = _Counting(landmarker)
+    tracked = track_part(clip, counting, start_s, end_s, stride, track, choose)
+    return _write_crops(tracked, Path(folder), counting, size, coverage)
+
+
 def extract_faces(
-    frames: Iterable[Image] | Iterable[TimedFrame],
+    frames: Iterable[Image],
     folder: str | os.PathLike[str],
     landmarker: Landmarker,
     size: int = 256,
     coverage: float = CROP_COVERAGE,
     overwrite: bool = False,
-    track: TrackConfig | None = None,
 ) -> ExtractionReport:
-    """Write one face of each frame as a PNG crop, and what is known of them as faces.json.
+    """Write the largest face of each picture as a PNG crop, and what is known of it as faces.json.
 
-    Frames with their times are taken for a film: the person who is largest at the start of a shot
-    is followed, and steadied. Of plain pictures each is taken by itself, and its largest face.
-
-    The folder is for looking through: delete a bad crop and it is gone from the training set.
-    `faces.json` holds for each crop its frame number, its landmarks (68, 2) in frame pixels and
-    the matrix (2, 3) from frame to crop, and for all of them landmarker, crop size and coverage.
+    For the frames of a film `extract_clip` gives steadier crops. The folder is for looking through:
+    delete a bad crop and it is gone from the training set. `faces.json` holds for each crop its
+    frame number, its landmarks (68, 2) in frame pixels and the matrix (2, 3) from frame to crop,
+    and for all of them landmarker, crop size and coverage.
 
     Args:
-        frames: `video.read_timed_frames(path)`, or pictures (H, W, 3) RGB uint8.
+        frames: pictures (H, W, 3) RGB uint8.
         folder: where to write; made if missing.
         landmarker: frame -> list of (68, 2) points.
         size: side of the crops in pixels.
         coverage: share of that side that the mean face spans.
         overwrite: True replaces the crops that an earlier run wrote into `folder`.
-        track: how a film is steadied.
 
     Raises:
         FileExistsError: if the folder holds crops already and `overwrite` is False.
         NotADirectoryError: if `folder` is a file.
         ValueError: if there is no frame, or no face in any of them.
     """
-    folder = Path(folder)
+    _check_folder(Path(folder), overwrite)
+    counting = _Counting(landmarker)
+    alone = (track_faces([TimedFrame(frame, 0.0)], counting, NOT_STEADIED) for frame in frames)
+    return _write_crops(
+        itertools.chain.from_iterable(alone), Path(folder), counting, size, coverage
+    )
+
+
+class _Counting:
+    """A landmarker that counts the frames in which it found several faces."""
+
+    def __init__(self, landmarker: Landmarker) -> None:
+        self._landmarker = landmarker
+        self.name = getattr(landmarker, "__name__", type(landmarker).__name__)
+        self.several = 0
+
+    def __call__(self, frame: Image) -> list[Points]:
+        found = self._landmarker(frame)
+        self.several += len(found) > 1
+        return found
+
+
+def _check_folder(folder: Path, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"expected a folder to write crops to, got the file {folder}")
     if folder.exists() and not overwrite:
@@ -80,19 +140,18 @@ def extract_faces(
                 f"{folder} holds faces already; use them as they are, choose another folder, "
                 "or pass overwrite=True to replace them"
             )
+
+
+def _write_crops(
+    frames: Iterable[TrackedFrame], folder: Path, found: _Counting, size: int, coverage: float
+) -> ExtractionReport:
+    """Cut out and write each frame's face, then faces.json, and last remove what is outdated."""
     mean_face(size, coverage)  # wrong numbers should not surface after a long run
     # Plain names only: a doctored faces.json must not make us delete files elsewhere.
     earlier = [folder / name for name in _entries(folder) if re.fullmatch(r"face_\d+\.png", name)]
     entries: dict[str, dict[str, Any]] = {}
-    total = several = 0
-
-    def counted(frame: Image) -> list[Points]:
-        nonlocal several
-        found = landmarker(frame)
-        several += len(found) > 1
-        return found
-
-    for number, frame in enumerate(_follow(frames, counted, track)):
+    total = 0
+    for number, frame in enumerate(frames):
         total += 1
         if frame.raw is None or frame.points is None:  # what was only bridged is not seen well
             continue
@@ -111,35 +170,21 @@ def extract_faces(
             f"expected a face in at least one frame, got none in {total}; use a clip in which one "
             "face is well lit, turned to the camera, and at least a tenth of the frame high"
         )
-    for path in earlier:
-        if path.name not in entries:
-            path.unlink(missing_ok=True)
     record = {
         "version": 1,
-        "landmarker": getattr(landmarker, "__name__", type(landmarker).__name__),
+        "landmarker": found.name,
         "crop_size": size,
         "coverage": coverage,
         "faces": entries,
     }
     with whole_file(folder / FACES_FILE) as part:
         part.write_text(json.dumps(record), encoding="utf-8")
-    if several:
-        logger.warning("%d of %d frames show several faces; took the largest", several, total)
-    return ExtractionReport(folder, total, len(entries), total - len(entries), several)
-
-
-def _follow(
-    frames: Iterable[Image] | Iterable[TimedFrame],
-    landmarker: Landmarker,
-    track: TrackConfig | None,
-) -> Iterator[TrackedFrame]:
-    """Frames with their face; pictures without a time one by one."""
-    iterator: Iterator[Any] = iter(frames)
-    for frame in iterator:
-        if isinstance(frame, TimedFrame):
-            yield from track_faces(itertools.chain([frame], iterator), landmarker, track)
-        else:
-            yield from track_faces([TimedFrame(frame, 0.0)], landmarker, NOT_STEADIED)
+    for path in earlier:
+        if path.name not in entries:
+            path.unlink(missing_ok=True)
+    if found.several:
+        logger.warning("%d of %d frames show several faces; took one", found.several, total)
+    return ExtractionReport(folder, total, len(entries), total - len(entries), found.several)
 
 
 def _entries(folder: Path) -> dict[str, dict[str, Any]]:

@@ -21,8 +21,9 @@ import numpy as np
 from .following import FaceChoice
 from .images import Image, whole_file, write_image
 from .provenance import DISCLOSURE, draw_label
+from .steadying import TrackConfig, TrackedFrame
 from .swapping import Outcome, Swapped, Swapper
-from .tracking import TrackConfig, TrackedFrame, track_faces
+from .tracking import track_part
 from .video import TimedFrame, VideoWriter, read_timed_frames, read_video_info
 
 logger = logging.getLogger(__name__)
@@ -132,8 +133,7 @@ def swap_clip(
     For what no video file can hold. Whoever shows these frames to others has to say that they were
     modified by AI, as `swap_video` does.
     """
-    frames = read_timed_frames(target, start_s, end_s)
-    tracked = track_faces(frames, swapper.landmarker, track, choose)
+    tracked = track_part(target, swapper.landmarker, start_s, end_s, 1, track, choose)
     for batch in _chunks(tracked, swapper.config.batch_size):
         images, points = [each.image for each in batch], [each.points for each in batch]
         for frame, swapped in zip(batch, swapper.swap_points(images, points), strict=True):

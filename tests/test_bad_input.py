@@ -18,8 +18,9 @@ from deepfake_utils.images import write_image
 from deepfake_utils.landmarks import MeshLandmarker
 from deepfake_utils.plotting import plot_losses
 from deepfake_utils.provenance import save_figure, write_gif
+from deepfake_utils.rendering import swap_video
 from deepfake_utils.samples import sample_clips
-from deepfake_utils.swapping import Swapper, swap_video
+from deepfake_utils.swapping import Swapper
 from deepfake_utils.training import StepResult, TrainConfig, Trainer
 from deepfake_utils.video import VideoWriter, read_frames, read_video_info
 

@@ -17,7 +17,8 @@ from deepfake_utils.checkpoint import load_checkpoint
 from deepfake_utils.dataset import FaceDataset, endless_batches
 from deepfake_utils.extraction import extract_faces, load_faces
 from deepfake_utils.landmarks import INNER, MeshLandmarker
-from deepfake_utils.swapping import Swapper, swap_video
+from deepfake_utils.rendering import swap_video
+from deepfake_utils.swapping import Swapper
 from deepfake_utils.training import TrainConfig, Trainer
 from deepfake_utils.video import read_frames, read_video_info
 

@@ -7,15 +7,15 @@ import math
 import av
 import numpy as np
 import pytest
-from deepfake_utils.following import FaceChoice
-from deepfake_utils.tracking import TrackConfig
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
 from deepfake_utils.blending import paste_face
+from deepfake_utils.following import FaceChoice
 from deepfake_utils.images import read_image
 from deepfake_utils.landmarks import MeshLandmarker
 from deepfake_utils.rendering import export_layers, side_by_side, swap_clip, swap_video
 from deepfake_utils.samples import load_truth, sample_clips
+from deepfake_utils.steadying import TrackConfig
 from deepfake_utils.swapping import SwapConfig, Swapper
 from deepfake_utils.video import read_frames, read_timed_frames, read_video_info
 

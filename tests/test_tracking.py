@@ -14,7 +14,8 @@ from deepfake_utils.images import Image, Points
 from deepfake_utils.landmarks import LEFT_EYE, STEADY, MeshLandmarker
 from deepfake_utils.samples import load_truth, sample_clips
 from deepfake_utils.smoothing import jitter, lag
-from deepfake_utils.tracking import TrackConfig, TrackedFrame, track_faces
+from deepfake_utils.steadying import TrackConfig, TrackedFrame
+from deepfake_utils.tracking import track_faces
 from deepfake_utils.umeyama import umeyama
 from deepfake_utils.video import TimedFrame, read_timed_frames
 

@@ -21,7 +21,7 @@ from deepfake_utils.card import ScoreConfig
 from deepfake_utils.rendering import swap_clip
 from deepfake_utils.samples import TEST_START_S
 from deepfake_utils.scorecard import score_swap
-from deepfake_utils.tracking import TrackConfig
+from deepfake_utils.steadying import TrackConfig
 
 # name -> what is changed in the swap, and in the tracking
 VARIANTS = {
