@@ -67,7 +67,10 @@ def score_swap(
 
     Where there is a truth, shape, pose and expression are compared with the truth's, else with the
     target's; both as found by the same landmarker, so that its habits cancel out. Frames are taken
-    one by one and not kept. They should be consecutive: jitter and flicker compare neighbours.
+    one by one and not kept; they should be consecutive, as jitter and flicker compare neighbours.
+
+    Part of the errors of pose and landmarks is the shape of the target's own head, which a swap
+    keeps: no swap of the sample people has a pose error of 5.3 degrees.
 
     Args:
         swapped: N frames (H, W, 3) RGB uint8.
