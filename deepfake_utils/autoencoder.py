@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .consent import ConsentNote
+
 Identity = Literal["A", "B"]
 IDENTITIES: tuple[Identity, Identity] = ("A", "B")
 POINTS = 68  # landmarks of a face
@@ -218,11 +220,15 @@ class FaceSwapAutoencoder(nn.Module):
     Args:
         config: the network's shape, e.g. `preset("quick", 64)`.
         seed: of its first weights.
+
+    Attributes:
+        consent: what is passed on of the consent of the people it was trained on.
     """
 
     def __init__(self, config: AutoencoderConfig | None = None, seed: int = 0) -> None:
         super().__init__()
         self.config = config or AutoencoderConfig()
+        self.consent: tuple[ConsentNote, ...] = ()
         with torch.random.fork_rng(devices=[]):  # on the CPU, where the weights are drawn
             torch.default_generator.manual_seed(seed)
             self.encoder = Encoder(self.config)

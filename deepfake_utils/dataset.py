@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from .augmentation import Augment
+from .consent import require_consent
 from .devices import pick_device
 from .faces import FaceSet, face_mask, load_faces
 from .landmarks import FLIP68, LEFT_EYE, MOUTH, RIGHT_EYE
@@ -72,6 +73,7 @@ class FaceDataset:
         augment: changes light and colour; None leaves the crops as they are.
         features: weight of eyes and mouth in the loss; the rest of the face has 1.
         background: weight of what is outside the face.
+        ignore_training_refusal: True trains although the pictures bear a signed wish against it.
 
     Attributes:
         planes: (N, 5, M, M) uint8 tensor: RGB, the loss weight times 64, and the face's mask times
@@ -79,6 +81,9 @@ class FaceDataset:
         points: (N, 68, 2) float32 tensor, the landmarks (x, y) in -1..1 from edge to edge, or None.
 
     Raises:
+        PermissionError: if the folder that the faces are from has no record of consent, or one that
+            expired or was withdrawn, or the pictures bear a signed wish that no AI be trained on
+            them.
         ValueError: if there are fewer than two crops, or they are cut closer than `coverage`.
     """
 
@@ -90,6 +95,7 @@ class FaceDataset:
         augment: Augment | None = None,
         features: float = 3.0,
         background: float = 0.1,
+        ignore_training_refusal: bool = False,
     ) -> None:
         self.faces = faces if isinstance(faces, FaceSet) else load_faces(faces)
         if len(self.faces) < 2:
@@ -97,6 +103,7 @@ class FaceDataset:
                 f"expected at least 2 faces of a person, got {len(self.faces)}; extract faces from "
                 "a longer clip (a few hundred faces of many poses train well)"
             )
+        _check_allowed(self.faces, ignore_training_refusal)
         if size < 8:
             raise ValueError(f"size: expected at least 8 pixels, got {size}")
         if not coverage <= 1.0:
@@ -159,6 +166,19 @@ class FaceDataset:
         """Some crops, evenly spaced, as `still`."""
         chosen = np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int)
         return self.still(chosen.tolist())
+
+
+def _check_allowed(faces: FaceSet, ignore_training_refusal: bool) -> None:
+    """Raise unless a set that came from files may be trained on."""
+    if not faces.paths:
+        return
+    require_consent(faces.paths[0].parent, faces.consent)
+    if faces.training_refused and not ignore_training_refusal:
+        raise PermissionError(
+            f"the pictures in {faces.paths[0].parent} bear a signed wish that no AI be trained on "
+            "them (C2PA training-mining: notAllowed); use others, or pass "
+            "ignore_training_refusal=True if whoever signed them agreed"
+        )
 
 
 class Batches(Iterator[Batch]):

@@ -7,6 +7,7 @@ what is drawn on it can be put back.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import math
@@ -21,6 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .consent import Consent, Subject, read_consent, write_consent
 from .images import (
     Image,
     Mask,
@@ -35,6 +37,7 @@ from .images import (
 )
 from .landmarks import INNER, LEFT_BROW, RIGHT_BROW, STEADY, Landmarker
 from .umeyama import transform_points, umeyama
+from .verification import training_refused
 
 logger = logging.getLogger(__name__)
 
@@ -206,6 +209,8 @@ def extract_faces(
     size: int = 256,
     coverage: float = CROP_COVERAGE,
     overwrite: bool = False,
+    consent: Subject | None = None,
+    source: str | os.PathLike[str] | None = None,
 ) -> ExtractionReport:
     """Write the largest face of each frame as a PNG crop, and what is known of them as faces.json.
 
@@ -220,6 +225,10 @@ def extract_faces(
         size: side of the crops in pixels.
         coverage: share of that side that the mean face spans.
         overwrite: True replaces the crops that an earlier run wrote into `folder`.
+        consent: who the person is (no name) and why the pictures may be used, for training;
+            written beside the crops as consent.json.
+        source: the clip that the frames are from; a signed wish in it that no AI be trained on it
+            (C2PA training-mining) is noted in faces.json.
 
     Raises:
         FileExistsError: if the folder holds crops already and `overwrite` is False.
@@ -269,10 +278,13 @@ def extract_faces(
         "landmarker": getattr(landmarker, "__name__", type(landmarker).__name__),
         "crop_size": size,
         "coverage": coverage,
+        "training_refused": source is not None and training_refused(source),
         "faces": entries,
     }
     with whole_file(folder / FACES_FILE) as part:
         part.write_text(json.dumps(record), encoding="utf-8")
+    if consent is not None:
+        write_consent(folder, consent)
     if several:
         logger.warning("%d of %d frames show several faces; took the largest", several, total)
     return ExtractionReport(folder, total, len(entries), total - len(entries), several)
@@ -313,6 +325,8 @@ class FaceSet:
     landmarks: NDArray[np.float64] | None  # (N, 68, 2), (x, y) in crop pixels, if known
     coverage: float  # share of the crops' side that the mean face spans
     paths: tuple[Path, ...]  # where each crop came from
+    consent: Consent | None = None  # of the person, if the folder has a record of it
+    training_refused: bool = False  # whether their clip bears a signed wish against training
 
     def __len__(self) -> int:
         """Number of crops."""
@@ -321,7 +335,8 @@ class FaceSet:
     def part(self, which: slice) -> FaceSet:
         """Some of the crops."""
         points = None if self.landmarks is None else self.landmarks[which]
-        return FaceSet(self.images[which], points, self.coverage, self.paths[which])
+        images, paths = self.images[which], self.paths[which]
+        return dataclasses.replace(self, images=images, landmarks=points, paths=paths)
 
     def split(self, share: float = 0.1) -> tuple[FaceSet, FaceSet]:
         """Hold the last crops out of training, to see when it stops helping.
@@ -387,4 +402,8 @@ def load_faces(folder: str | os.PathLike[str]) -> FaceSet:
                 f"{folder / FACES_FILE}, got something else ({error!r}); extract the faces again"
             ) from error
     coverage = float(record.get("coverage", CROP_COVERAGE))
-    return FaceSet(np.stack(images), landmarks, coverage, tuple(paths))
+    refused = record.get("training_refused") is True
+    if not record:  # pictures from elsewhere, which may bear the wish themselves
+        refused = any(map(training_refused, paths))
+    consent = read_consent(folder)
+    return FaceSet(np.stack(images), landmarks, coverage, tuple(paths), consent, refused)

@@ -9,20 +9,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 
 from .autoencoder import IDENTITIES, FaceSwapAutoencoder, Identity
+from .checkpoint import weights_sha256
 from .devices import pick_device, pick_dtype, place
 from .faces import AlignedFace, align_face, face_mask
 from .images import Image, Mask, Matrix, check_image, to_image, to_tensor
 from .landmarks import Landmarker
-from .provenance import DISCLOSURE, draw_label
+from .signing import Origin
 from .umeyama import invert
-from .video import TimedFrame, VideoWriter, read_timed_frames, read_video_info
+from .video import TimedFrame, read_timed_frames, read_video_info
 
 logger = logging.getLogger(__name__)
 
@@ -258,11 +259,12 @@ def swap_video(
     start_s: float = 0.0,
     end_s: float | None = None,
     visible_label: bool = True,
+    label_at: Literal["throughout", "cuts"] = "throughout",
 ) -> SwapReport:
     """Swap the face in a clip, or in a part of it, and write it with the clip's sound.
 
     Size, frame times and sound are the target's. A frame without a face goes through unchanged and
-    is counted. The video says that it was modified by AI, in its picture and in its metadata.
+    is counted. The video says that it was modified by AI: `provenance.MarkedVideoWriter`.
 
     Args:
         target: the clip whose face is replaced.
@@ -270,24 +272,31 @@ def swap_video(
         swapper: draws the faces.
         start_s: where to begin, in seconds.
         end_s: where to end; None for the clip's end.
-        visible_label: False leaves the label out of the picture (never out of the metadata).
+        visible_label: False leaves the label out of the picture, and nothing else.
+        label_at: "throughout", or "cuts" for the first three seconds and three after each cut.
 
     Raises:
         FileNotFoundError, ValueError: if the target cannot be read or has no such part, or no
             frame shows a face; then nothing is written.
         OSError: if `path` cannot be written.
     """
+    # Here, so that `python -m deepfake_utils.provenance` does not meet itself as a module.
+    from .provenance import MarkedVideoWriter
+
     info = read_video_info(target)
     frames = read_timed_frames(target, start_s, end_s)
     count = without = 0
-    with VideoWriter(
+    model = swapper.model
+    with MarkedVideoWriter(
         path,
         fps=info.fps,
         size_wh=(info.width, info.height),
         audio_from=target,
         audio_start_s=start_s,
         audio_end_s=end_s,
-        comment=DISCLOSURE,
+        visible_label=visible_label,
+        label_at=label_at,
+        origin=Origin(Path(target), weights_sha256(model), model.consent),
     ) as writer:
         for batch in _chunks(frames, swapper.config.batch_size):
             swapped = swapper.swap_frames([frame.image for frame in batch])
@@ -295,7 +304,7 @@ def swap_video(
                 count += 1
                 without += after is None
                 image = before.image if after is None else after
-                writer.write(draw_label(image) if visible_label else image, before.time_s)
+                writer.write(image, before.time_s)
         if count == without:
             raise ValueError(
                 f"expected a face in at least one frame of {target}, got none in {count}; "

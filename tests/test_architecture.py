@@ -15,10 +15,17 @@ PACKAGE = Path(deepfake_utils.__file__).parent
 ORDER = (
     "devices",
     "images",
+    "consent",
     "umeyama",
     "decoding",
     "encoding",
     "video",
+    "watermark",
+    "label",
+    "metadata",
+    "identity",
+    "signing",
+    "verification",
     "provenance",
     "models",
     "detector",
@@ -46,7 +53,7 @@ ORDER = (
 )
 SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in PACKAGE.glob("*.py")}
 TREES = {name: ast.parse(source) for name, source in SOURCES.items()}
-LONG = {"faces": 400, "training": 400}  # files that may have more than 350 lines
+LONG = {"faces": 420, "training": 410}  # files that may have more than 350 lines
 
 
 def imported(name: str) -> set[str]:
@@ -81,7 +88,7 @@ def test_video_files_are_used_through_one_door():
 
 
 def test_importing_the_package_is_cheap():
-    heavy = "albumentations c2pa face_alignment gdown IPython ipywidgets matplotlib scipy"
+    heavy = "albumentations c2pa cryptography face_alignment gdown IPython ipywidgets matplotlib scipy"
     program = f"""
 import sys, deepfake_utils
 print(*sorted(set({heavy.split()}) & set(sys.modules)))
