@@ -13,6 +13,7 @@ modified by AI.
 from .augmentation import photometric_augment
 from .autoencoder import AutoencoderConfig, FaceSwapAutoencoder, preset
 from .checkpoint import Checkpoint, load_checkpoint, load_seed_weights, save_checkpoint
+from .consent import Consent, Subject, read_consent, write_consent
 from .dataset import Batch, FaceDataset, endless_batches
 from .expression import score_sample_expression
 from .faces import AlignedFace, FaceSet, align_face, extract_faces, face_mask, load_faces
@@ -27,12 +28,13 @@ from .plotting import (
 )
 from .recipe import Pace, TrainConfig, plateaued, recipe
 from .resuming import start_or_resume
-from .samples import load_truth, sample_clips
+from .samples import load_truth, sample_clips, sample_consent
 from .scorecard import inner_face_psnr, score_clip, score_sample_swap
 from .storage import CheckpointStore
 from .swapping import SwapConfig, Swapper, swap_video
 from .training import StepResult, Trainer
 from .umeyama import invert, transform_points, umeyama_batch
+from .verification import Provenance, read_provenance
 from .video import VideoInfo, VideoWriter, read_frames, read_video_info
 from .warping import WarpConfig, random_transform, random_warp, warp_batch
 
@@ -44,6 +46,7 @@ __all__ = [
     "Batch",
     "Checkpoint",
     "CheckpointStore",
+    "Consent",
     "FaceDataset",
     "FaceSet",
     "FaceSwapAutoencoder",
@@ -54,7 +57,9 @@ __all__ = [
     "MeshLandmarker",
     "Pace",
     "Points",
+    "Provenance",
     "StepResult",
+    "Subject",
     "SwapConfig",
     "Swapper",
     "TrainConfig",
@@ -81,11 +86,14 @@ __all__ = [
     "preset",
     "random_transform",
     "random_warp",
+    "read_consent",
     "read_frames",
     "read_image",
+    "read_provenance",
     "read_video_info",
     "recipe",
     "sample_clips",
+    "sample_consent",
     "save_checkpoint",
     "score_clip",
     "score_sample_expression",
@@ -98,5 +106,6 @@ __all__ = [
     "transform_points",
     "umeyama_batch",
     "warp_batch",
+    "write_consent",
     "write_image",
 ]

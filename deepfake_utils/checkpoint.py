@@ -139,8 +139,9 @@ def weights_sha256(model: torch.nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         array = tensor.detach().cpu().contiguous()
+        data = array.reshape(-1).view(torch.uint8)
         digest.update(f"{name} {tuple(array.shape)} {array.dtype}".encode())
-        digest.update(array.view(torch.uint8).numpy().data if array.dim() else bytes(array))
+        digest.update(data.numpy().data)
     return digest.hexdigest()
 
 

@@ -130,11 +130,7 @@ class Consent:
 
 
 def write_consent(folder: str | os.PathLike[str], *subjects: Subject) -> Path:
-    """Write consent.json into a folder of faces, over an earlier one.
-
-    Args:
-        folder: is made if missing.
-        subjects: everybody whose face is in it.
+    """Write consent.json into a folder of faces, for everybody in it, over an earlier one.
 
     Raises:
         ValueError: if there is nobody, or two have one id.

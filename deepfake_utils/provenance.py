@@ -14,10 +14,7 @@ read, and 3 if a signature is not valid or marks contradict each other.
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import io
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -33,7 +30,7 @@ from .images import Image, check_image, whole_file
 from .label import DISCLOSURE, LABEL, LabelTimer, draw_label
 from .metadata import add_xmp, xmp_packet
 from .signing import SIDECAR, TOOL, Origin, describe, mime_type, need_c2pa, sidecar_of, sign_file
-from .verification import Provenance, read_provenance, read_watermark
+from .verification import Provenance, main, read_provenance, read_watermark
 from .video import VideoWriter
 from .watermark import SMALLEST, Watermark, new_mark_id
 
@@ -48,6 +45,7 @@ __all__ = [
     "Origin",
     "Provenance",
     "draw_label",
+    "main",
     "read_provenance",
     "save_figure",
     "write_gif",
@@ -212,20 +210,24 @@ def write_picture(
         ValueError: if the suffix is another or the picture too small.
         OSError: if it cannot be written or signed.
     """
+    path = Path(path)
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        known = ", ".join(sorted(PICTURE_SUFFIXES))
+        raise ValueError(f"expected a name ending in {known}, got {path.name!r}")
+    check_image(image)
+    marks = _Marks(path, visible_label, origin, identity)
+    return _write_still(path, marks.draw(image), marks)
+
+
+def _write_still(path: Path, image: Image, marks: _Marks) -> Path:
     from PIL import Image as Pillow
     from PIL.PngImagePlugin import PngInfo
 
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in PICTURE_SUFFIXES:
-        known = ", ".join(sorted(PICTURE_SUFFIXES))
-        raise ValueError(f"expected a name ending in {known}, got {path.name!r}")
-    marks = _Marks(path, visible_label, origin, identity)
-    page = Pillow.fromarray(marks.draw(image))
+    page = Pillow.fromarray(image)
     note = PngInfo()
     note.add_text("Description", DISCLOSURE)
     with whole_file(path) as part:
-        if suffix == ".png":
+        if path.suffix.lower() == ".png":
             page.save(part, format="PNG", pnginfo=note)
         else:
             page.save(part, format="JPEG", quality=95, subsampling=0, comment=DISCLOSURE)
@@ -247,6 +249,8 @@ def save_figure(
         ValueError: if the name does not end in .png.
         OSError: if it cannot be written or signed.
     """
+    from PIL import Image as Pillow
+
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f"expected a name ending in .png, got {path.name!r}")
@@ -257,10 +261,9 @@ def save_figure(
         figure.savefig(drawn, format="png", dpi=100, bbox_inches="tight", facecolor="white")
     finally:
         note.remove()
-    from PIL import Image as Pillow
-
+    marks = _Marks(path, True, origin, identity)
     image = np.asarray(Pillow.open(drawn).convert("RGB"))
-    return write_picture(path, image, visible_label=False, origin=origin, identity=identity)
+    return _write_still(path, marks.draw(image, label=False), marks)
 
 
 def write_gif(
@@ -313,35 +316,6 @@ def write_gif(
         )
         marks.seal(part)
     return path
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The detector: say of each file which marks it bears; the exit status is in the module's text.
-
-    Args:
-        arguments: of the command line; None takes those of the program.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m deepfake_utils.provenance",
-        description="Say of each picture or video whether it is marked as modified by AI.",
-        epilog="Exit status: 0 all are, 1 one is not, 2 one cannot be read, 3 marks are wrong.",
-    )
-    parser.add_argument("files", nargs="+", metavar="FILE", type=Path)
-    parser.add_argument("--trust", type=Path, help="PEM file with the roots of signers you know")
-    parser.add_argument("--json", action="store_true", help="a line of JSON for each file")
-    options = parser.parse_args(arguments)
-    status = 0
-    for path in options.files:
-        try:
-            found = read_provenance(path, options.trust)
-        except (OSError, ValueError) as error:
-            sys.stderr.write(f"{path}: {error}\n")
-            status = max(status, 2)
-            continue
-        record = json.dumps(dataclasses.asdict(found), default=str)
-        sys.stdout.write(f"{record if options.json else found}\n")
-        status = max(status, 3 if not found.sound else 0 if found.disclosed else 1)
-    return status
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ def describe(
     agent = {"name": TOOL, "version": version}
     mark = f"{mark_id:010x}"
     if origin.target is None:
-        first = {"action": "c2pa.created", "digitalSourceType": SWAPPED}
+        first: dict[str, Any] = {"action": "c2pa.created", "digitalSourceType": SWAPPED}
     else:
         first = {"action": "c2pa.opened", "parameters": {"ingredientIds": ["target"]}}
     edited = {

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import itertools
+import json
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -224,3 +228,35 @@ def training_refused(path: str | os.PathLike[str]) -> bool:
     """
     manifest = read_manifest(path)
     return manifest is not None and not manifest.training_allowed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The detector: say of each file which marks it bears.
+
+    Args:
+        arguments: of the command line; None takes those of the program.
+
+    Returns:
+        The exit status, as the text of `provenance` says.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m deepfake_utils.provenance",
+        description="Say of each picture or video whether it is marked as modified by AI.",
+        epilog="Exit status: 0 all are, 1 one is not, 2 one cannot be read, 3 marks are wrong.",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", type=Path)
+    parser.add_argument("--trust", type=Path, help="PEM file with the roots of signers you know")
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each file")
+    options = parser.parse_args(arguments)
+    status = 0
+    for path in options.files:
+        try:
+            found = read_provenance(path, options.trust)
+        except (OSError, ValueError) as error:
+            sys.stderr.write(f"{path}: {error}\n")
+            status = max(status, 2)
+            continue
+        record = json.dumps(dataclasses.asdict(found), default=str)
+        sys.stdout.write(f"{record if options.json else found}\n")
+        status = max(status, 3 if not found.sound else 0 if found.disclosed else 1)
+    return status

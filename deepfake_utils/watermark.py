@@ -37,7 +37,7 @@ SMALLEST = 64  # pixels; a picture with a shorter side has no room for a tile
 _REFERENCE = 360.0  # short side, in pixels, of the frames for which `chip` is given
 # Shares of the strength, chosen by eye and so that CRF 33 is outlived. The eye sees a pattern best
 # on flat ground, and on dark ground, where a level is a larger share of the brightness.
-_FLAT, _BUSY, _DARK = 0.75, 3.5, 0.5
+_FLAT, _BUSY, _DARK = 0.85, 3.5, 0.5
 _FINE = 4  # samples along a chip when the reader looks for the tile
 _CANDIDATES = 12  # highest peaks of the pilot that are looked at
 _LOWEST_PEAK = 4.5  # standard deviations; below it is chance
@@ -206,8 +206,8 @@ class Watermark:
         mean = cv2.blur(luma, (5, 5))
         spread = cv2.sqrt(np.abs(cv2.blur(luma * luma, (5, 5)) - mean * mean))
         # Eroded, or the mark would grow strong, and be seen, on the flat side of an edge.
-        inner = cv2.blur(cv2.erode(spread, np.ones((5, 5), np.uint8)), (5, 5))
-        busy = cv2.sqrt(np.clip((inner - 1.0) / 17.0, 0.0, 1.0))
+        inner = cv2.blur(cv2.erode(spread, np.ones((3, 3), np.uint8)), (5, 5))
+        busy = cv2.sqrt(np.clip((inner - 0.5) / 17.5, 0.0, 1.0))
         gain = (_FLAT + (_BUSY - _FLAT) * busy) * cv2.min(_DARK + (1.0 - _DARK) * mean / 60.0, 1.0)
         rms = float(np.sqrt(np.square(gain).mean())) * pattern_rms
         allowed = 0.98 * 255.0 / 10.0 ** (self.config.psnr_db / 20.0)  # 0.98: what rounding adds

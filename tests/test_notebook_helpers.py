@@ -364,3 +364,18 @@ def test_clips_are_found_by_what_a_text_field_says(tmp_path, server):
         find_clip(str(folder / "none.mp4"), sample)
     with pytest.raises(FileNotFoundError, match=r"expected Google Drive for 'drive:me.mp4'"):
         find_clip("drive:me.mp4", sample)
+
+
+def test_the_consent_form_starts_open_and_writes(tmp_path):
+    form = notebook.consent_form(folder=tmp_path)
+    with pytest.raises(ValueError, match="basis: expected one of"):
+        _ = form.value
+    button, said = form.box.children[-2:]
+    button.click()
+    assert "basis: expected one of" in said.value and not list(tmp_path.iterdir())
+    form.fields["basis"].value = "self"
+    form.fields["expires"].value = "2099-12-31"
+    button.click()
+    assert read_consent(tmp_path).subjects == (form.value,)
+    assert form.value.basis == "self" and form.value.expires == "2099-12-31"
+    assert notebook.consent_form(sample_consent("B")).value == sample_consent("B")
