@@ -18,11 +18,13 @@ import pytest
 from IPython.display import HTML
 
 from deepfake_utils.autoencoder import AutoencoderConfig
+from deepfake_utils.consent import read_consent
 from deepfake_utils.fetching import ARCHIVES
 from deepfake_utils.notebook import (
     Live,
     RunLog,
     config_form,
+    consent_form,
     download,
     find_clip,
     in_colab,
@@ -31,7 +33,7 @@ from deepfake_utils.notebook import (
     unpack,
 )
 from deepfake_utils.plotting import show_images
-from deepfake_utils.samples import sample_clips
+from deepfake_utils.samples import sample_clips, sample_consent
 from deepfake_utils.swapping import SwapConfig
 from deepfake_utils.training import TrainConfig
 from deepfake_utils.warping import WarpConfig
@@ -367,7 +369,7 @@ def test_clips_are_found_by_what_a_text_field_says(tmp_path, server):
 
 
 def test_the_consent_form_starts_open_and_writes(tmp_path):
-    form = notebook.consent_form(folder=tmp_path)
+    form = consent_form(folder=tmp_path)
     with pytest.raises(ValueError, match="basis: expected one of"):
         _ = form.value
     button, said = form.box.children[-2:]
@@ -378,4 +380,4 @@ def test_the_consent_form_starts_open_and_writes(tmp_path):
     button.click()
     assert read_consent(tmp_path).subjects == (form.value,)
     assert form.value.basis == "self" and form.value.expires == "2099-12-31"
-    assert notebook.consent_form(sample_consent("B")).value == sample_consent("B")
+    assert consent_form(sample_consent("B")).value == sample_consent("B")

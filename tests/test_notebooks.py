@@ -12,6 +12,7 @@ import nbformat
 import pytest
 
 from deepfake_utils.storage import CheckpointStore
+from deepfake_utils.verification import read_provenance
 from deepfake_utils.video import read_video_info
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
@@ -101,6 +102,24 @@ def test_quickstart_shows_pictures_forms_and_videos(quickstart):
         if "text/html" in output.get("data", {})
     ]
     assert sum(text.count("<video") for text in html) == 2
+
+
+def test_quickstart_leaves_files_that_say_what_they_are(quickstart):
+    output, _ = quickstart
+    for name in ("swap.mp4", "predictions.png", "predictions.gif"):
+        found = read_provenance(output / name)
+        assert found.layers == ("watermark", "metadata", "manifest")
+        assert found.sound and found.bases == ("synthetic",)
+
+
+def test_marking_notebook_runs(tmp_path):
+    copy = tmp_path / "executed.ipynb"
+    environment = {**os.environ, "FAST_RUN": "1", "DEEPFAKE_OUTPUT": str(tmp_path)}
+    command = [sys.executable, FOLDER / "run.py", "10_marking.ipynb", copy]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert read_provenance(tmp_path / "marking" / "marked.mp4").sound
+    assert not read_provenance(tmp_path / "marking" / "changed.mp4").sound
 
 
 def test_an_unknown_notebook_is_told():
