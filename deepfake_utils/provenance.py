@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from .codes import new_mark_id
 from .identity import Identity, local_identity
 from .images import Image, check_image, whole_file
 from .label import DISCLOSURE, LABEL, LabelTimer, draw_label
@@ -32,7 +33,7 @@ from .metadata import add_xmp, xmp_packet
 from .signing import SIDECAR, TOOL, Origin, describe, mime_type, need_c2pa, sidecar_of, sign_file
 from .verification import Provenance, main, read_provenance, read_watermark
 from .video import VideoWriter
-from .watermark import SMALLEST, Watermark, new_mark_id
+from .watermark import SMALLEST, Watermark
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

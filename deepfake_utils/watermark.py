@@ -14,10 +14,7 @@ note that survives honest handling, not a lock.
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
-import secrets
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,12 +22,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .codes import GRID, ID_BITS, KIND, SYMBOLS, Plane, best_id, symbols_of, tile_codes
 from .images import Image, check_image
 
-GRID = 32  # chips along a side of the tile
-SYMBOLS, SYMBOL_BITS = 10, 7
-ID_BITS, CHECK_BITS = 40, 30
-KIND = 0xA1  # first byte of the ids that this package gives: a swapped face, version 1
 MAX_FRAMES = 96  # that the reader adds up: as many as CRF 33 needs
 SMALLEST = 64  # pixels; a picture with a shorter side has no room for a tile
 
@@ -38,17 +32,14 @@ _REFERENCE = 360.0  # short side, in pixels, of the frames for which `chip` is g
 # Shares of the strength, chosen by eye and so that CRF 33 is outlived. The eye sees a pattern best
 # on flat ground, and on dark ground, where a level is a larger share of the brightness.
 _FLAT, _BUSY, _DARK = 0.85, 3.5, 0.5
+_AROUND = np.ones((3, 3), np.uint8)
 _FINE = 4  # samples along a chip when the reader looks for the tile
 _CANDIDATES = 12  # highest peaks of the pilot that are looked at
 _LOWEST_PEAK = 4.5  # standard deviations; below it is chance
-_CLEAR_PEAK = 5.5  # nothing unmarked comes near it
-_DOUBTFUL = 6  # symbols of which the second best reading is tried too
 _TRIES = frozenset({4, 16, 48})  # frames after which the reader tries for the first times
 _SHARES = (1.0, 0.9, 0.95, 0.8, 0.85)  # of the short side that a crop may have left
 # Half a percent apart, as a larger error of scale would smear the chips at the frame's far side.
 _ANY_SHARE = tuple(float(share) for share in np.geomspace(0.4, 3.0, 404))
-
-Plane = NDArray[np.float32]  # (H, W)
 
 
 @dataclass(frozen=True)
@@ -60,6 +51,7 @@ class WatermarkConfig:
     pilot: float = 0.5  # the pilot's share of the amplitude
     strength: float = 1.2  # levels of 255; less on flat and dark ground, more where it is busy
     psnr_db: float = 42.0  # a busy frame gets a weaker mark rather than a lower PSNR
+    refresh: int = 3  # frames that share a map of busy places, unless the scene changes
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -71,6 +63,8 @@ class WatermarkConfig:
             raise ValueError(f"chip: expected at least 2 pixels, got {self.chip}")
         if not 0.0 < self.pilot < 1.0:
             raise ValueError(f"pilot: expected between 0 and 1, got {self.pilot}")
+        if self.refresh < 1:
+            raise ValueError(f"refresh: expected at least 1, got {self.refresh}")
         if not self.strength > 0.0:
             raise ValueError(f"strength: expected more than 0, got {self.strength}")
 
@@ -91,9 +85,20 @@ class WatermarkFound:
         return self.mark_id >> (ID_BITS - 8) == KIND
 
 
-def new_mark_id() -> int:
-    """A random id of 40 bits: `KIND` and 32 bits of chance."""
-    return KIND << (ID_BITS - 8) | secrets.randbits(ID_BITS - 8)
+@dataclass
+class _Gain:
+    """How strong the mark is at each pixel of a frame, for it and the next few."""
+
+    gain: Plane  # (H, W)
+    luma: Plane  # (h, w), small
+    left: int  # further frames that it may serve
+
+    def serves(self, luma: Plane, size_hw: tuple[int, int]) -> bool:
+        """Whether the next frame looks almost the same."""
+        self.left -= 1
+        if self.left < 0 or luma.shape != self.luma.shape or size_hw != self.gain.shape:
+            return False
+        return cv2.norm(luma, self.luma, cv2.NORM_L1) < 3.0 * luma.size  # 3 levels on average
 
 
 class Watermark:
@@ -105,14 +110,16 @@ class Watermark:
 
     def __init__(self, config: WatermarkConfig | None = None) -> None:
         self.config = config or WatermarkConfig()
-        self._codes, self._pilot = _codes(self.config.key)
+        self._codes, self._pilot = tile_codes(self.config.key)
         self._drawn: tuple[tuple[int, int, int], tuple[Plane, float]] | None = None
+        self._last: _Gain | None = None
 
     def write(self, image: Image, mark_id: int, share: float = 1.0) -> Image:
         """A copy of a picture with the mark added to its brightness.
 
         Args:
-            image: (H, W, 3) RGB uint8, at least `SMALLEST` pixels high and wide.
+            image: (H, W, 3) RGB uint8, at least `SMALLEST` pixels high and wide; the frames of a
+                clip in their order.
             mark_id: 40 bits, 0 to 2**40 - 1.
             share: of the usual strength; less where the picture bears the same mark already.
 
@@ -172,7 +179,7 @@ class Watermark:
         """The tile of an id, (GRID, GRID), mean square 1."""
         weight = np.sqrt((1.0 - self.config.pilot**2) / SYMBOLS)
         tile = self.config.pilot * self._pilot
-        for codes, symbol in zip(self._codes, _symbols(mark_id), strict=True):
+        for codes, symbol in zip(self._codes, symbols_of(mark_id), strict=True):
             sign = -1.0 if symbol & 64 else 1.0
             tile = tile + weight * sign * codes[symbol & 63]
         return tile.reshape(GRID, GRID).astype(np.float32)
@@ -199,20 +206,23 @@ class Watermark:
     def _gain(self, image: Image, pattern_rms: float) -> Plane:
         """How strong the mark is at each pixel: more where the picture is busy and hides it."""
         height, width = image.shape[:2]
-        factor = max(2.0, min(height, width) / 180.0)
+        factor = max(2.0, min(height, width) / 90.0)
         small_wh = (round(width / factor), round(height / factor))
         small = cv2.resize(image, small_wh, interpolation=cv2.INTER_AREA)
         luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        mean = cv2.blur(luma, (5, 5))
-        spread = cv2.sqrt(np.abs(cv2.blur(luma * luma, (5, 5)) - mean * mean))
+        if self._last is not None and self._last.serves(luma, (height, width)):
+            return self._last.gain
+        mean = cv2.blur(luma, (3, 3))
+        spread = cv2.sqrt(np.abs(cv2.blur(luma * luma, (3, 3)) - mean * mean))
         # Eroded, or the mark would grow strong, and be seen, on the flat side of an edge.
-        inner = cv2.blur(cv2.erode(spread, np.ones((3, 3), np.uint8)), (5, 5))
-        busy = cv2.sqrt(np.clip((inner - 0.5) / 17.5, 0.0, 1.0))
+        inner = cv2.blur(cv2.erode(spread, _AROUND), (3, 3))
+        busy = cv2.sqrt(cv2.min(cv2.max(inner - 0.2, 0.0), 18.0) / 18.0)  # 0..1
         gain = (_FLAT + (_BUSY - _FLAT) * busy) * cv2.min(_DARK + (1.0 - _DARK) * mean / 60.0, 1.0)
-        rms = float(np.sqrt(np.square(gain).mean())) * pattern_rms
+        rms = cv2.norm(gain) / gain.size**0.5 * pattern_rms
         allowed = 0.98 * 255.0 / 10.0 ** (self.config.psnr_db / 20.0)  # 0.98: what rounding adds
         gain *= min(self.config.strength, allowed / rms)
-        return cv2.resize(gain, (width, height))
+        self._last = _Gain(cv2.resize(gain, (width, height)), luma, self.config.refresh - 1)
+        return self._last.gain
 
     def _whiten(self, image: Image, lines: float) -> Plane:
         """Brightness at up to `lines`, without the scene's coarse shapes, and equally strong."""
@@ -255,55 +265,15 @@ class Watermark:
                 return
             begun = np.roll(flat, (-row, -column), (0, 1))
             chips = begun.reshape(GRID, _FINE, GRID, _FINE).mean((1, 3)).ravel()
-            mark_id = _best_id(self._codes @ chips.astype(np.float32), peak)
+            mark_id = best_id(self._codes @ chips.astype(np.float32), peak)
             if mark_id is not None:
                 yield peak, mark_id
-
-
-def _best_id(scores: Plane, peak: float) -> int | None:
-    """The id with a right CRC among the likeliest readings of (SYMBOLS, 64) correlations.
-
-    Under a clear pilot the symbols that are least sure may also be the second best.
-    """
-    size = np.abs(scores)
-    first, second = np.argsort(size, axis=1)[:, :-3:-1].T
-    rows = np.arange(SYMBOLS)
-    margin = size[rows, first] - size[rows, second]
-    doubtful = np.argsort(margin)[: _DOUBTFUL if peak >= _CLEAR_PEAK else 0]
-    first, second = (each + 64 * (scores[rows, each] < 0) for each in (first, second))
-    for swapped in itertools.product((False, True), repeat=len(doubtful)):
-        symbols = first.copy()
-        at = doubtful[list(swapped)]
-        symbols[at] = second[at]
-        mark_id = _id_of(symbols.tolist())
-        if mark_id is not None:
-            return mark_id
-    return None
-
-
-@functools.lru_cache(maxsize=4)
-def _codes(key: bytes) -> tuple[Plane, Plane]:
-    """Walsh functions, some of them, scrambled: (SYMBOLS, 64, chips) and the pilot (chips,).
-
-    They are all orthogonal. The choice and the scrambling come from SHAKE-256, whose bytes stay the
-    same for ever, as a file has to be readable in years to come; numpy's random streams may change.
-    """
-    chips = GRID * GRID
-    walsh = np.ones((1, 1), np.float32)
-    while len(walsh) < chips:
-        walsh = np.block([[walsh, walsh], [walsh, -walsh]])
-    stream = hashlib.shake_256(key).digest(5 * chips)
-    # The first function is constant and would only change the mean.
-    order = np.frombuffer(stream, "<u4", chips)[1:].argsort(kind="stable") + 1
-    signs = 1.0 - 2.0 * (np.frombuffer(stream, np.uint8, chips, 4 * chips) & 1)
-    chosen = (walsh[order[: SYMBOLS * 64 + 1]] * signs).astype(np.float32)
-    return chosen[:-1].reshape(SYMBOLS, 64, chips), chosen[-1]
 
 
 @functools.lru_cache(maxsize=4)
 def _pilot_spectrum(key: bytes) -> NDArray[np.complex128]:
     """Spectrum of the pilot, drawn as finely as the reader folds."""
-    pilot = np.tile(_codes(key)[1].reshape(GRID, GRID), (3, 3))
+    pilot = np.tile(tile_codes(key)[1].reshape(GRID, GRID), (3, 3))
     side = GRID * _FINE
     fine = cv2.resize(pilot, (3 * side, 3 * side), interpolation=cv2.INTER_CUBIC)
     return np.fft.rfft2(fine[side : 2 * side, side : 2 * side])
@@ -321,20 +291,3 @@ def _fold(plane: Plane, period: float) -> Plane:
     times = [np.bincount(np.arange(length) % side, minlength=side) for length in resized.shape]
     total = padded.reshape(rows, side, columns, side).sum((0, 2))
     return np.asarray(total / np.maximum(np.outer(*times), 1), np.float32)
-
-
-def _check(mark_id: int) -> int:
-    return zlib.crc32(mark_id.to_bytes(8, "big")) & ((1 << CHECK_BITS) - 1)
-
-
-def _symbols(mark_id: int) -> list[int]:
-    """Id and CRC as ten symbols, the lowest bits first."""
-    word = mark_id << CHECK_BITS | _check(mark_id)
-    return [word >> (SYMBOL_BITS * index) & 127 for index in range(SYMBOLS)]
-
-
-def _id_of(symbols: Sequence[int]) -> int | None:
-    """The id, or None if the CRC is wrong."""
-    word = sum(symbol << (SYMBOL_BITS * index) for index, symbol in enumerate(symbols))
-    mark_id, check = word >> CHECK_BITS, word & ((1 << CHECK_BITS) - 1)
-    return mark_id if check == _check(mark_id) else None

@@ -20,6 +20,7 @@ ORDER = (
     "decoding",
     "encoding",
     "video",
+    "codes",
     "watermark",
     "label",
     "metadata",

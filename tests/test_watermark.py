@@ -5,15 +5,10 @@ import numpy as np
 import pytest
 
 from deepfake_utils.attacks import ATTACKS, encoded, resized, survival
+from deepfake_utils.codes import ID_BITS, KIND, new_mark_id
 from deepfake_utils.samples import sample_clips
 from deepfake_utils.video import read_frames
-from deepfake_utils.watermark import (
-    ID_BITS,
-    KIND,
-    Watermark,
-    WatermarkConfig,
-    new_mark_id,
-)
+from deepfake_utils.watermark import Watermark, WatermarkConfig
 
 MARK_ID = KIND << 32 | 0x12345678
 
