@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from .codes import new_mark_id
-from .identity import Identity, local_identity
+from .signer import Identity, local_identity
 from .images import Image, check_image, whole_file
 from .label import DISCLOSURE, LABEL, LabelTimer, draw_label
 from .metadata import add_xmp, xmp_packet

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .consent import ConsentNote
-from .identity import Identity
+from .signer import Identity
 from .metadata import SWAPPED
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import torch
 
 from deepfake_utils.autoencoder import AutoencoderConfig
 from deepfake_utils.faces import FaceSet, align_face, extract_faces
-from deepfake_utils.identity import FOLDER_VARIABLE
+from deepfake_utils.signer import FOLDER_VARIABLE
 from deepfake_utils.samples import load_truth, sample_clips, sample_consent
 from deepfake_utils.video import read_frames
 

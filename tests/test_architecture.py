@@ -24,7 +24,7 @@ ORDER = (
     "watermark",
     "label",
     "metadata",
-    "identity",
+    "signer",
     "signing",
     "verification",
     "provenance",

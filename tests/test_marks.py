@@ -12,10 +12,10 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-import deepfake_utils.identity as identities
+import deepfake_utils.signer as identities
 from deepfake_utils import provenance, signing
 from deepfake_utils.consent import ConsentNote
-from deepfake_utils.identity import Identity, config_folder, local_identity, make_chain, root_of
+from deepfake_utils.signer import Identity, config_folder, local_identity, make_chain, root_of
 from deepfake_utils.metadata import add_xmp, read_metadata, xmp_packet
 from deepfake_utils.plotting import show_images
 from deepfake_utils.provenance import (

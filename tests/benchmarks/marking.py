@@ -21,7 +21,7 @@ import numpy as np
 
 from deepfake_utils import attacks, read_frames, sample_clips
 from deepfake_utils.codes import new_mark_id
-from deepfake_utils.identity import FOLDER_VARIABLE
+from deepfake_utils.signer import FOLDER_VARIABLE
 from deepfake_utils.provenance import MarkedVideoWriter
 from deepfake_utils.verification import read_provenance, read_watermark
 from deepfake_utils.video import VideoWriter
