@@ -32,6 +32,8 @@ setup(
         "opencv-python-headless>=4.10",
         "albumentations>=2.0",
         "av>=14",
+        "c2pa-python>=0.38",
+        "cryptography>=42",
         "matplotlib>=3.8",
         "ipywidgets>=7.7",
         "gdown>=5.1",

@@ -13,6 +13,7 @@ modified by AI.
 from .augmentation import photometric_augment
 from .autoencoder import AutoencoderConfig, FaceSwapAutoencoder, preset
 from .checkpoint import Checkpoint, load_checkpoint, load_seed_weights, save_checkpoint
+from .consent import Consent, Subject, read_consent, write_consent
 from .dataset import Batch, FaceDataset, endless_batches
 from .expression import score_sample_expression
 from .extraction import FaceSet, extract_faces, load_faces
@@ -29,12 +30,13 @@ from .plotting import (
 from .recipe import Pace, TrainConfig, plateaued, recipe
 from .rendering import swap_video
 from .resuming import start_or_resume
-from .samples import load_truth, sample_clips
+from .samples import load_truth, sample_clips, sample_consent
 from .scorecard import inner_face_psnr, score_clip, score_sample_swap
 from .storage import CheckpointStore
 from .swapping import SwapConfig, Swapper
 from .training import StepResult, Trainer
 from .umeyama import invert, transform_points, umeyama_batch
+from .verification import Provenance, read_provenance
 from .video import VideoInfo, VideoWriter, read_frames, read_video_info
 from .warping import WarpConfig, random_transform, random_warp, warp_batch
 
@@ -46,6 +48,7 @@ __all__ = [
     "Batch",
     "Checkpoint",
     "CheckpointStore",
+    "Consent",
     "FaceDataset",
     "FaceSet",
     "FaceSwapAutoencoder",
@@ -56,7 +59,9 @@ __all__ = [
     "MeshLandmarker",
     "Pace",
     "Points",
+    "Provenance",
     "StepResult",
+    "Subject",
     "SwapConfig",
     "Swapper",
     "TrainConfig",
@@ -83,11 +88,14 @@ __all__ = [
     "preset",
     "random_transform",
     "random_warp",
+    "read_consent",
     "read_frames",
     "read_image",
+    "read_provenance",
     "read_video_info",
     "recipe",
     "sample_clips",
+    "sample_consent",
     "save_checkpoint",
     "score_clip",
     "score_sample_expression",
@@ -100,5 +108,6 @@ __all__ = [
     "transform_points",
     "umeyama_batch",
     "warp_batch",
+    "write_consent",
     "write_image",
 ]

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .consent import ConsentNote
+
 Identity = Literal["A", "B"]
 IDENTITIES: tuple[Identity, Identity] = ("A", "B")
 POINTS = 68  # landmarks of a face
@@ -222,12 +224,14 @@ class FaceSwapAutoencoder(nn.Module):
     Attributes:
         usual_error: how far the drawing of an uncovered face as the same person is off, for each
             person, see `occlusion.usual_error`; empty until `Trainer.evaluate` has measured it.
+        consent: what is passed on of the consent of the people it was trained on.
     """
 
     def __init__(self, config: AutoencoderConfig | None = None, seed: int = 0) -> None:
         super().__init__()
         self.config = config or AutoencoderConfig()
         self.usual_error: dict[Identity, float] = {}
+        self.consent: tuple[ConsentNote, ...] = ()
         with torch.random.fork_rng(devices=[]):  # on the CPU, where the weights are drawn
             torch.default_generator.manual_seed(seed)
             self.encoder = Encoder(self.config)

@@ -8,6 +8,7 @@ the old file or the new one, never half of one.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .autoencoder import IDENTITIES, AutoencoderConfig, FaceSwapAutoencoder
+from .consent import ConsentNote
 from .devices import pick_device
 from .images import whole_file
 
@@ -123,12 +125,25 @@ def load_checkpoint(
         model = FaceSwapAutoencoder(AutoencoderConfig(**json.loads(header["config"]))).to(where)
         model.load_state_dict(groups["model"])
         step, extra = int(header["step"]), json.loads(header["extra"])
+        notes = extra.get("consent", [])
+        model.consent = tuple(ConsentNote(n["sha256"], tuple(n["bases"])) for n in notes)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"expected weights that fit the network described in {path}, got others: {error}"
         ) from error
     history = groups["history"].get("rows")
     return Checkpoint(model, step, groups["average"], groups["optimizer"], history, extra)
+
+
+def weights_sha256(model: torch.nn.Module) -> str:
+    """SHA-256 of a network's weights, on whatever device: their names, shapes, types and bytes."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        array = tensor.detach().cpu().contiguous()
+        data = array.reshape(-1).view(torch.uint8)
+        digest.update(f"{name} {tuple(array.shape)} {array.dtype}".encode())
+        digest.update(data.numpy().data)
+    return digest.hexdigest()
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:

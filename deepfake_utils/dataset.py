@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from .augmentation import Augment
+from .consent import require_consent
 from .devices import pick_device
 from .extraction import FaceSet, load_faces
 from .faces import face_mask
@@ -73,6 +74,7 @@ class FaceDataset:
         augment: changes light and colour; None leaves the crops as they are.
         features: weight of eyes and mouth in the loss; the rest of the face has 1.
         background: weight of what is outside the face.
+        ignore_training_refusal: True trains although the pictures bear a signed wish against it.
 
     Attributes:
         planes: (N, 5, M, M) uint8 tensor: RGB, the loss weight times 64, and the face's mask times
@@ -80,6 +82,9 @@ class FaceDataset:
         points: (N, 68, 2) float32 tensor, the landmarks (x, y) in -1..1 from edge to edge, or None.
 
     Raises:
+        PermissionError: if the folder that the faces are from has no record of consent, or one that
+            expired or was withdrawn, or the pictures bear a signed wish that no AI be trained on
+            them.
         ValueError: if there are fewer than two crops, or they are cut closer than `coverage`.
     """
 
@@ -91,6 +96,7 @@ class FaceDataset:
         augment: Augment | None = None,
         features: float = 3.0,
         background: float = 0.1,
+        ignore_training_refusal: bool = False,
     ) -> None:
         self.faces = faces if isinstance(faces, FaceSet) else load_faces(faces)
         if len(self.faces) < 2:
@@ -98,6 +104,9 @@ class FaceDataset:
                 f"expected at least 2 faces of a person, got {len(self.faces)}; extract faces from "
                 "a longer clip (a few hundred faces of many poses train well)"
             )
+        if self.faces.paths:  # faces in memory are the caller's own affair
+            folder, refused = self.faces.paths[0].parent, self.faces.training_refused
+            require_consent(folder, self.faces.consent, refused, ignore_training_refusal)
         if size < 8:
             raise ValueError(f"size: expected at least 8 pixels, got {size}")
         if not coverage <= 1.0:

@@ -73,6 +73,16 @@ def open_media(path: Path) -> InputContainer:
         ) from error
 
 
+def read_tags(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The text tags of a video or sound file, such as "comment", by names in small letters.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError, ValueError: as `read_video_info`.
+    """
+    with open_media(Path(path)) as container:
+        return {name.lower(): text for name, text in container.metadata.items()}
+
+
 def find_video(container: InputContainer) -> VideoStream | None:
     """The first moving picture; the cover picture of a song does not count."""
     for stream in container.streams.video:

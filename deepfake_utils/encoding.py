@@ -306,4 +306,8 @@ class VideoWriter:
         self._output.close()
         if self._source is not None:
             self._source.close()  # it may be the file that is replaced
+        self._seal(self._part)
         self._part.replace(self._path)
+
+    def _seal(self, part: Path) -> None:
+        """What is still to be done to the finished file before it takes its place: nothing here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import logging
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .consent import Consent, Subject, read_consent, write_consent
 from .faces import CROP_COVERAGE, align_face, mean_face
 from .following import FaceChoice
 from .images import Image, Points, check_points, list_images, read_image, whole_file, write_image
@@ -22,6 +24,7 @@ from .landmarks import Landmarker
 from .steadying import TrackConfig, TrackedFrame
 from .tracking import track_faces, track_part
 from .umeyama import transform_points
+from .verification import training_refused
 from .video import TimedFrame
 
 logger = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ def extract_clip(
     overwrite: bool = False,
     track: TrackConfig | None = None,
     choose: FaceChoice | None = None,
+    consent: Subject | None = None,
 ) -> ExtractionReport:
     """Write one person's face of each frame of a film as a crop, steadied over time.
 
@@ -70,6 +74,8 @@ def extract_clip(
         overwrite: True replaces the crops that an earlier run wrote into `folder`.
         track: how the face is steadied.
         choose: whose face it is where several are seen; None takes the largest.
+        consent: who the person is (no name) and why the pictures may be used, for training;
+            written beside the crops as consent.json.
 
     Raises:
         FileNotFoundError, ValueError: if the clip cannot be read or has no such part.
@@ -78,7 +84,10 @@ def extract_clip(
     _check_folder(Path(folder), overwrite)
     counting = _Counting(landmarker)
     tracked = track_part(clip, counting, start_s, end_s, stride, track, choose)
-    return _write_crops(tracked, Path(folder), counting, size, coverage)
+    report = _write_crops(tracked, Path(folder), counting, size, coverage, training_refused(clip))
+    if consent is not None:
+        write_consent(folder, consent)
+    return report
 
 
 def extract_faces(
@@ -88,6 +97,7 @@ def extract_faces(
     size: int = 256,
     coverage: float = CROP_COVERAGE,
     overwrite: bool = False,
+    consent: Subject | None = None,
 ) -> ExtractionReport:
     """Write the largest face of each picture as a PNG crop, and what is known of it as faces.json.
 
@@ -103,6 +113,8 @@ def extract_faces(
         size: side of the crops in pixels.
         coverage: share of that side that the mean face spans.
         overwrite: True replaces the crops that an earlier run wrote into `folder`.
+        consent: who the person is (no name) and why the pictures may be used, for training;
+            written beside the crops as consent.json.
 
     Raises:
         FileExistsError: if the folder holds crops already and `overwrite` is False.
@@ -112,9 +124,11 @@ def extract_faces(
     _check_folder(Path(folder), overwrite)
     counting = _Counting(landmarker)
     alone = (track_faces([TimedFrame(frame, 0.0)], counting, NOT_STEADIED) for frame in frames)
-    return _write_crops(
-        itertools.chain.from_iterable(alone), Path(folder), counting, size, coverage
-    )
+    tracked = itertools.chain.from_iterable(alone)
+    report = _write_crops(tracked, Path(folder), counting, size, coverage, refused=False)
+    if consent is not None:
+        write_consent(folder, consent)
+    return report
 
 
 class _Counting:
@@ -143,7 +157,12 @@ def _check_folder(folder: Path, overwrite: bool) -> None:
 
 
 def _write_crops(
-    frames: Iterable[TrackedFrame], folder: Path, found: _Counting, size: int, coverage: float
+    frames: Iterable[TrackedFrame],
+    folder: Path,
+    found: _Counting,
+    size: int,
+    coverage: float,
+    refused: bool,
 ) -> ExtractionReport:
     """Cut out and write each frame's face, then faces.json, and last remove what is outdated."""
     mean_face(size, coverage)  # wrong numbers should not surface after a long run
@@ -175,6 +194,7 @@ def _write_crops(
         "landmarker": found.name,
         "crop_size": size,
         "coverage": coverage,
+        "training_refused": refused,  # a signed wish in the clip that no AI be trained on it
         "faces": entries,
     }
     with whole_file(folder / FACES_FILE) as part:
@@ -222,6 +242,8 @@ class FaceSet:
     landmarks: NDArray[np.float64] | None  # (N, 68, 2), (x, y) in crop pixels, if known
     coverage: float  # share of the crops' side that the mean face spans
     paths: tuple[Path, ...]  # where each crop came from
+    consent: Consent | None = None  # of the person, if the folder has a record of it
+    training_refused: bool = False  # whether their clip bears a signed wish against training
 
     def __len__(self) -> int:
         """Number of crops."""
@@ -230,7 +252,8 @@ class FaceSet:
     def part(self, which: slice) -> FaceSet:
         """Some of the crops."""
         points = None if self.landmarks is None else self.landmarks[which]
-        return FaceSet(self.images[which], points, self.coverage, self.paths[which])
+        images, paths = self.images[which], self.paths[which]
+        return dataclasses.replace(self, images=images, landmarks=points, paths=paths)
 
     def split(self, share: float = 0.1) -> tuple[FaceSet, FaceSet]:
         """Hold the last crops out of training, to see when it stops helping.
@@ -296,4 +319,8 @@ def load_faces(folder: str | os.PathLike[str]) -> FaceSet:
                 f"{folder / FACES_FILE}, got something else ({error!r}); extract the faces again"
             ) from error
     coverage = float(record.get("coverage", CROP_COVERAGE))
-    return FaceSet(np.stack(images), landmarks, coverage, tuple(paths))
+    refused = record.get("training_refused") is True
+    if not record:  # pictures from elsewhere, which may bear the wish themselves
+        refused = any(map(training_refused, paths))
+    consent = read_consent(folder)
+    return FaceSet(np.stack(images), landmarks, coverage, tuple(paths), consent, refused)

@@ -28,6 +28,7 @@ import torch
 from IPython.display import HTML, display
 from IPython.display import Image as InlineImage
 
+from .consent import Basis, Subject, write_consent
 from .fetching import download, find_clip, in_colab, mount_drive, unpack
 from .samples import TEST_START_S
 
@@ -41,6 +42,7 @@ __all__ = [
     "NetworkChoice",
     "RunLog",
     "config_form",
+    "consent_form",
     "download",
     "find_clip",
     "in_colab",
@@ -232,6 +234,39 @@ def config_form(config: Config, names: list[str] | None = None) -> ConfigForm[Co
     return ConfigForm(config, fields, widgets.VBox(list(fields.values())))
 
 
+def consent_form(
+    subject: Subject | None = None, folder: str | os.PathLike[str] | None = None
+) -> ConfigForm[Subject]:
+    """A form for whose face is in a training set and why it may be used; no name is asked for.
+
+    Its `value` is for `extract_faces(..., consent=form.value)`.
+
+    Args:
+        subject: what it starts with; None leaves the basis open, and `value` raises ValueError
+            until one is chosen.
+        folder: adds a button that writes consent.json there.
+    """
+    names = ["id", "basis", "role", "audience", "given", "expires"]
+    form = config_form(subject or Subject(), names)
+    if subject is None:
+        basis = form.fields["basis"]
+        basis.options = ["", *typing.get_args(Basis)]
+        basis.value = ""
+    if folder is not None:
+        button = widgets.Button(description="write consent.json")
+        said = widgets.Label()
+
+        def write(_: widgets.Button) -> None:
+            try:
+                said.value = str(write_consent(folder, form.value))
+            except ValueError as error:
+                said.value = str(error)
+
+        button.on_click(write)
+        form.box.children = [*form.box.children, button, said]
+    return form
+
+
 def _widget(name: str, value: object, hint: object) -> widgets.Widget | None:
     """The widget that fits a field's type; None if there is none."""
     look = {
@@ -247,6 +282,6 @@ def _widget(name: str, value: object, hint: object) -> widgets.Widget | None:
         return widgets.IntText(value=value, **look)
     if isinstance(value, int | float):
         return widgets.FloatText(value=value, **look)
-    if isinstance(value, str):
-        return widgets.Text(value=value, **look)
+    if isinstance(value, str) or (value is None and str in typing.get_args(hint)):
+        return widgets.Text(value=value or "", **look)
     return None

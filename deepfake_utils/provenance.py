@@ -1,89 +1,295 @@
-"""Saying that a picture or video was modified by AI: a visible label and a note in the file."""
+"""The one door through which pictures and videos of swapped faces leave: they say what they are.
+
+Four layers, all on by default: a visible label, an invisible watermark, plain metadata and a signed
+manifest. A file that cannot be given one of them is not written.
+
+    with MarkedVideoWriter("out.mp4", fps=25, size_wh=(640, 360)) as writer:
+        writer.write(frame)
+    print(read_provenance("out.mp4"))
+
+Anybody can look at the marks of a file: `python -m deepfake_utils.provenance FILE...`. The exit
+status is 0 if every file says that it was modified by AI, 1 if one does not, 2 if one cannot be
+read, and 3 if a signature is not valid or marks contradict each other.
+"""
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from collections.abc import Sequence
+from fractions import Fraction
+from importlib import metadata as packages
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-import cv2
 import numpy as np
 
+from .codes import new_mark_id
 from .images import Image, check_image, whole_file
+from .label import DISCLOSURE, LABEL, LabelTimer, draw_label
+from .metadata import add_xmp, xmp_packet
+from .signer import Identity, local_identity
+from .signing import SIDECAR, TOOL, Origin, describe, mime_type, need_c2pa, sidecar_of, sign_file
+from .verification import Provenance, main, read_provenance, read_watermark
+from .video import VideoWriter
+from .watermark import SMALLEST, Watermark
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LABEL = "AI MODIFIED"
-DISCLOSURE = (
-    "AI MODIFIED: the face in this file was replaced or drawn by a neural network "
-    "(deepfake_utils). It does not show what happened."
-)
+__all__ = [
+    "DISCLOSURE",
+    "LABEL",
+    "Identity",
+    "MarkedVideoWriter",
+    "Origin",
+    "Provenance",
+    "draw_label",
+    "main",
+    "read_provenance",
+    "save_figure",
+    "write_gif",
+    "write_picture",
+]
+
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
 
-def draw_label(image: Image, text: str = LABEL) -> Image:
-    """A copy of a picture with a label at its top right, legible on any background.
+class _Marks:
+    """The layers of one file, begun before it is written and finished after.
+
+    What may be missing is asked for at the start: a long video should not be lost at its end.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        visible_label: bool,
+        origin: Origin | None,
+        identity: Identity | None,
+        start_s: float = 0.0,
+    ) -> None:
+        need_c2pa()
+        self.path, self.visible_label = path, visible_label
+        self.origin = origin or Origin()
+        self.identity = identity or local_identity()
+        self.watermark = Watermark()
+        # Two marks on top of each other would both be lost: an old one is kept and refreshed.
+        old = None
+        if self.origin.target is not None:
+            old = read_watermark(self.origin.target, start_s)
+        self.mark_id = old.mark_id if old else new_mark_id()
+        self.share = 0.5 if old else 1.0
+
+    def draw(self, image: Image, label: bool | None = None) -> Image:
+        """A copy with label and watermark, (H, W, 3) RGB uint8."""
+        if self.visible_label if label is None else label:
+            image = draw_label(image)
+        return self.watermark.write(image, self.mark_id, self.share)
+
+    def seal(self, part: Path) -> None:
+        """Add metadata and signature to the finished file, which still lies beside its place."""
+        kind = mime_type(self.path)
+        if kind != SIDECAR:
+            add_xmp(part, xmp_packet(DISCLOSURE, f"{TOOL} {_version()}"))
+        manifest = describe(
+            *(self.path.suffix, _version(), self.mark_id, self.visible_label, DISCLOSURE),
+            self.origin,
+        )
+        signed = part.with_name(f"{part.name}.signed")
+        try:
+            made = sign_file(part, signed, kind, manifest, self.identity, self.origin)
+            if kind == SIDECAR:
+                with whole_file(sidecar_of(self.path)) as beside:
+                    beside.write_bytes(made)
+            signed.replace(part)
+        finally:
+            signed.unlink(missing_ok=True)
+
+
+def _version() -> str:
+    try:
+        return packages.version("deepfake-utils")
+    except packages.PackageNotFoundError:  # used from a checkout, not installed
+        return "unknown"
+
+
+class MarkedVideoWriter(VideoWriter):
+    """A `VideoWriter` whose videos say that they were modified by AI, in all four layers.
+
+    A watermark of the target is looked for first, and its id kept.
 
     Args:
-        image: (H, W, 3) RGB uint8.
-        text: what it says.
-
-    Returns:
-        (H, W, 3) RGB uint8.
-    """
-    check_image(image)
-    labelled = image.copy()
-    height, width = image.shape[:2]
-    scale = max(0.3, min(height, width) / 700.0)
-    thick = max(1, round(1.5 * scale))
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    (text_w, text_h), _ = cv2.getTextSize(text, font, scale, thick)
-    pad = max(2, round(text_h * 0.5))
-    left, bottom = max(0, width - text_w - 2 * pad), text_h + 2 * pad
-    box = labelled[:bottom, left:]
-    box[:] = np.rint(box * 0.35).astype(np.uint8)
-    at = (left + pad, bottom - pad)
-    cv2.putText(labelled, text, at, font, scale, (255, 255, 255), thick, cv2.LINE_AA)
-    return labelled
-
-
-def save_figure(path: str | os.PathLike[str], figure: Figure) -> Path:
-    """Write a figure as PNG, with a visible line below it and a note in its metadata.
+        path: as in `VideoWriter`; beside an .mkv the signature is a file of its own, .mkv.c2pa.
+        fps: as there.
+        size_wh: as there; at least 64 pixels each.
+        audio_from: as there.
+        audio_start_s: as there; the target is looked at from here on.
+        audio_end_s: as there.
+        crf: as there.
+        visible_label: False leaves the label out of the picture, and nothing else.
+        label_at: "throughout", or "cuts" for the first three seconds and three after each cut.
+        origin: what is known of how the video comes about.
+        identity: who signs; None takes this installation's own, made at first use.
 
     Raises:
-        ValueError: if the name does not end in .png.
-        OSError: if it cannot be written.
+        ImportError: if c2pa-python is missing.
+        FileNotFoundError, IsADirectoryError, ValueError, OSError: as `VideoWriter`, or if a layer
+            cannot be made; at its end the `with` block raises OSError if signing fails.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        fps: float | Fraction,
+        size_wh: tuple[int, int],
+        audio_from: str | os.PathLike[str] | None = None,
+        audio_start_s: float = 0.0,
+        audio_end_s: float | None = None,
+        crf: int = 18,
+        visible_label: bool = True,
+        label_at: Literal["throughout", "cuts"] = "throughout",
+        origin: Origin | None = None,
+        identity: Identity | None = None,
+    ) -> None:
+        if label_at not in ("throughout", "cuts"):
+            raise ValueError(f"label_at: expected 'throughout' or 'cuts', got {label_at!r}")
+        if min(size_wh) < SMALLEST:
+            raise ValueError(
+                f"expected frames of at least {SMALLEST} pixels in height and width, got "
+                f"{size_wh}, which have no room for the watermark; enlarge them first"
+            )
+        self._marks = _Marks(Path(path), visible_label, origin, identity, audio_start_s)
+        self._timer = LabelTimer() if label_at == "cuts" else None
+        self._next_s, self._step_s = 0.0, 1.0 / float(fps)
+        super().__init__(
+            path,
+            fps=fps,
+            size_wh=size_wh,
+            audio_from=audio_from,
+            audio_start_s=audio_start_s,
+            audio_end_s=audio_end_s,
+            crf=crf,
+            comment=DISCLOSURE,
+        )
+
+    def write(self, image: Image, time_s: float | None = None) -> None:
+        """Label, mark and append one frame, as `VideoWriter.write`."""
+        check_image(image, "frame")
+        now_s = self._next_s if time_s is None else time_s
+        self._next_s = now_s + self._step_s
+        due = self._marks.visible_label
+        if due and self._timer is not None:
+            due = self._timer.due(image, now_s)
+        super().write(self._marks.draw(image, due), time_s)
+
+    def _seal(self, part: Path) -> None:
+        self._marks.seal(part)
+
+
+def write_picture(
+    path: str | os.PathLike[str],
+    image: Image,
+    *,
+    visible_label: bool = True,
+    origin: Origin | None = None,
+    identity: Identity | None = None,
+) -> Path:
+    """Write a picture with a swapped face, in all four layers.
+
+    Args:
+        path: ends in .png, .jpg or .jpeg; its folder is made.
+        image: (H, W, 3) RGB uint8, at least 64 pixels high and wide.
+        visible_label: False leaves the label out of the picture, and nothing else.
+        origin: what is known of how it came about.
+        identity: who signs; None takes this installation's own.
+
+    Raises:
+        ImportError: if c2pa-python is missing.
+        ValueError: if the suffix is another or the picture too small.
+        OSError: if it cannot be written or signed.
     """
     path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"expected a name ending in .png, got {path.name!r}")
-    note = figure.text(0.995, -0.005, LABEL, ha="right", va="top", fontsize=8, color="0.35")
-    try:
-        with whole_file(path) as part:
-            figure.savefig(
-                part,
-                format="png",
-                dpi=100,
-                bbox_inches="tight",  # takes the note in, which lies below the picture
-                metadata={"Description": DISCLOSURE},
-            )
-    finally:
-        note.remove()
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        known = ", ".join(sorted(PICTURE_SUFFIXES))
+        raise ValueError(f"expected a name ending in {known}, got {path.name!r}")
+    check_image(image)
+    marks = _Marks(path, visible_label, origin, identity)
+    return _write_still(path, marks.draw(image), marks)
+
+
+def _write_still(path: Path, image: Image, marks: _Marks) -> Path:
+    from PIL import Image as Pillow
+    from PIL.PngImagePlugin import PngInfo
+
+    page = Pillow.fromarray(image)
+    note = PngInfo()
+    note.add_text("Description", DISCLOSURE)
+    with whole_file(path) as part:
+        if path.suffix.lower() == ".png":
+            page.save(part, format="PNG", pnginfo=note)
+        else:
+            page.save(part, format="JPEG", quality=95, subsampling=0, comment=DISCLOSURE)
+        marks.seal(part)
     return path
 
 
-def write_gif(path: str | os.PathLike[str], images: Sequence[Image], fps: float = 10.0) -> Path:
-    """Write pictures as an endless GIF, each labelled, with a note in its comment.
+def save_figure(
+    path: str | os.PathLike[str],
+    figure: Figure,
+    *,
+    origin: Origin | None = None,
+    identity: Identity | None = None,
+) -> Path:
+    """Write a figure as PNG in all four layers; its label is a line of text above it.
+
+    Raises:
+        ImportError: if c2pa-python is missing.
+        ValueError: if the name does not end in .png.
+        OSError: if it cannot be written or signed.
+    """
+    from PIL import Image as Pillow
+
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"expected a name ending in .png, got {path.name!r}")
+    note = figure.text(0.995, 1.005, LABEL, ha="right", va="bottom", fontsize=8, color="0.35")
+    drawn = io.BytesIO()
+    try:
+        # "tight" takes the note in, which lies above the picture.
+        figure.savefig(drawn, format="png", dpi=100, bbox_inches="tight", facecolor="white")
+    finally:
+        note.remove()
+    marks = _Marks(path, True, origin, identity)
+    image = np.asarray(Pillow.open(drawn).convert("RGB"))
+    return _write_still(path, marks.draw(image, label=False), marks)
+
+
+def write_gif(
+    path: str | os.PathLike[str],
+    images: Sequence[Image],
+    fps: float = 10.0,
+    *,
+    visible_label: bool = True,
+    origin: Origin | None = None,
+    identity: Identity | None = None,
+) -> Path:
+    """Write pictures as an endless GIF, in all four layers.
 
     Args:
         path: ends in .gif.
-        images: (H, W, 3) RGB uint8, all of one size.
+        images: (H, W, 3) RGB uint8, all of one size, at least 64 pixels high and wide.
         fps: pictures per second, at most 50.
+        visible_label: False leaves the label out of the pictures, and nothing else.
+        origin: what is known of how they came about.
+        identity: who signs; None takes this installation's own.
 
     Raises:
+        ImportError: if c2pa-python is missing.
         ValueError: if the name, the number of pictures or their sizes are wrong.
-        OSError: if it cannot be written.
+        OSError: if it cannot be written or signed.
     """
     from PIL import Image as Pillow
 
@@ -97,7 +303,8 @@ def write_gif(path: str | os.PathLike[str], images: Sequence[Image], fps: float 
         )
     if not 0.0 < fps <= 50.0:
         raise ValueError(f"fps: expected more than 0 and at most 50, got {fps}")
-    pages = [Pillow.fromarray(draw_label(image)) for image in images]
+    marks = _Marks(path, visible_label, origin, identity)
+    pages = [Pillow.fromarray(marks.draw(image)) for image in images]
     with whole_file(path) as part:
         pages[0].save(
             part,
@@ -108,4 +315,9 @@ def write_gif(path: str | os.PathLike[str], images: Sequence[Image], fps: float 
             loop=0,
             comment=DISCLOSURE.encode(),
         )
+        marks.seal(part)
     return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,18 +13,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 
+from .checkpoint import weights_sha256
 from .following import FaceChoice
 from .images import Image, whole_file, write_image
-from .provenance import DISCLOSURE, draw_label
+from .label import DISCLOSURE
+from .signing import Origin
 from .steadying import TrackConfig, TrackedFrame
 from .swapping import Outcome, Swapped, Swapper
 from .tracking import track_part
-from .video import TimedFrame, VideoWriter, read_timed_frames, read_video_info
+from .video import TimedFrame, read_timed_frames, read_video_info
 
 logger = logging.getLogger(__name__)
 
@@ -71,12 +73,13 @@ def swap_video(
     visible_label: bool = True,
     track: TrackConfig | None = None,
     choose: FaceChoice | None = None,
+    label_at: Literal["throughout", "cuts"] = "throughout",
 ) -> SwapReport:
     """Swap the face in a clip, or in a part of it, and write it with the clip's sound.
 
     Size, frame times and sound are the target's. A frame in which the face is missing, covered or
     turned away goes through unchanged, and the report says which and why. The video says that it
-    was modified by AI, in its picture and in its metadata.
+    was modified by AI: `provenance.MarkedVideoWriter`.
 
     Args:
         target: the clip whose face is replaced.
@@ -84,26 +87,32 @@ def swap_video(
         swapper: draws the faces.
         start_s: where to begin, in seconds.
         end_s: where to end; None for the clip's end.
-        visible_label: False leaves the label out of the picture (never out of the metadata).
+        visible_label: False leaves the label out of the picture, and nothing else.
         track: how the face is followed and steadied over time.
         choose: whose face is swapped where several are seen; None takes the largest.
+        label_at: "throughout", or "cuts" for the first three seconds and three after each cut.
 
     Raises:
         FileNotFoundError, ValueError: if the target cannot be read or has no such part, or no
             frame could be swapped; then nothing is written.
         OSError: if `path` cannot be written.
     """
+    # Here, so that `python -m deepfake_utils.provenance` does not meet itself as a module.
+    from .provenance import MarkedVideoWriter
+
     info = read_video_info(target)
     notes: list[FrameNote] = []
     outcomes: Counter[str] = Counter()
-    with VideoWriter(
+    with MarkedVideoWriter(
         path,
         fps=info.fps,
         size_wh=(info.width, info.height),
         audio_from=target,
         audio_start_s=start_s,
         audio_end_s=end_s,
-        comment=DISCLOSURE,
+        visible_label=visible_label,
+        label_at=label_at,
+        origin=_origin(target, swapper),
     ) as writer:
         for number, (frame, swapped) in enumerate(
             swap_clip(target, swapper, start_s, end_s, track, choose)
@@ -112,12 +121,17 @@ def swap_video(
             if swapped.outcome != "swapped":
                 notes.append(FrameNote(number, frame.time_s, swapped.outcome, swapped.visible))
             image = frame.image if swapped.image is None else swapped.image
-            writer.write(draw_label(image) if visible_label else image, frame.time_s)
+            writer.write(image, frame.time_s)
         _check_some_swapped(target, outcomes)
     report = SwapReport(Path(path), outcomes.total(), dict(outcomes), tuple(notes))
     if report.unchanged:
         logger.warning("%d frames went through unchanged: %s", report.unchanged, report)
     return report
+
+
+def _origin(target: str | os.PathLike[str], swapper: Swapper) -> Origin:
+    """What a signature says of where a swap comes from."""
+    return Origin(Path(target), weights_sha256(swapper.model), swapper.model.consent)
 
 
 def swap_clip(
@@ -172,18 +186,16 @@ def side_by_side(
         FileNotFoundError, ValueError: if there is no clip, or one cannot be read.
         OSError: if `path` cannot be written.
     """
+    from .provenance import MarkedVideoWriter
+
     if not clips:
         raise ValueError("expected at least one clip, got none")
     infos = [read_video_info(clip) for clip in clips.values()]
     widths = [max(2, round(height * info.width / info.height)) for info in infos]
     first, *others = (read_timed_frames(clip) for clip in clips.values())
     shown: list[Image | None] = [None] * len(others)
-    with VideoWriter(
-        path,
-        fps=infos[0].fps,
-        size_wh=(sum(widths), height),
-        audio_from=infos[0].path,
-        comment=DISCLOSURE,
+    with MarkedVideoWriter(
+        path, fps=infos[0].fps, size_wh=(sum(widths), height), audio_from=infos[0].path
     ) as writer:
         for frame in first:
             shown = [_next_or(each, old) for each, old in zip(others, shown, strict=True)]
@@ -192,7 +204,7 @@ def side_by_side(
                 _named(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), name)
                 for image, width, name in zip(images, widths, clips, strict=True)
             ]
-            writer.write(draw_label(np.hstack(row)), frame.time_s)
+            writer.write(np.hstack(row), frame.time_s)
     return Path(path)
 
 
@@ -226,7 +238,8 @@ def export_layers(
     For each frame `face_000012.png` (S, S, 3), and `mask_000012.png` over the same square, white
     where the face goes. `layers.json` has for each frame its number, its time in seconds, the
     outcome, and the matrix (2, 3) that maps pixels (x, y, 1) of the frame to pixels of the face.
-    For the faces in the network's own colours, set `SwapConfig.colour` to "none".
+    For the faces in the network's own colours, set `SwapConfig.colour` to "none". The faces bear
+    all marks but the visible label, and must have 64 pixels at least.
 
     Args:
         folder: where to write; made if missing.
@@ -237,7 +250,10 @@ def export_layers(
     Raises:
         FileExistsError: if the folder holds layers already.
     """
+    from .provenance import write_picture
+
     folder = Path(folder)
+    origin = _origin(target, swapper)
     if (folder / LAYERS_FILE).exists():
         raise FileExistsError(f"{folder} holds layers already; choose another folder")
     rows = []
@@ -250,7 +266,9 @@ def export_layers(
         if swapped.layers is not None:
             image, matrix, mask = swapped.layers
             grey = np.rint(cv2.resize(mask, image.shape[:2]) * 255.0).astype(np.uint8)
-            write_image(folder / f"face_{number:06d}.png", image)
+            write_picture(
+                folder / f"face_{number:06d}.png", image, visible_label=False, origin=origin
+            )
             write_image(folder / f"mask_{number:06d}.png", cv2.merge([grey] * 3))
             row["matrix"] = matrix.tolist()
         rows.append(row)

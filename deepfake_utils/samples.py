@@ -7,10 +7,12 @@ data/samples/LICENSE and NOTICE.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .consent import Subject, read_consent
 
 _FOLDER = Path(__file__).parent / "data" / "samples"
 
@@ -56,6 +58,22 @@ def sample_clips() -> SampleClips:
         if not path.is_file():
             raise FileNotFoundError(f"no sample clip at {path}; install the package again")
     return clips
+
+
+def sample_consent(person: Literal["A", "B"]) -> Subject:
+    """The record of consent of a sample person, who is synthetic, for `extract_faces`.
+
+    Raises:
+        FileNotFoundError: if the package was installed without its data.
+        ValueError: if there is no such person.
+    """
+    consent = read_consent(_FOLDER)
+    if consent is None:
+        raise FileNotFoundError(f"no consent.json in {_FOLDER}; install the package again")
+    for subject in consent.subjects:
+        if subject.id == person:
+            return subject
+    raise ValueError(f"expected 'A' or 'B', got {person!r}")
 
 
 def load_truth() -> Truth:

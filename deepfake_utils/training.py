@@ -32,6 +32,7 @@ from .checkpoint import (
     optimizer_tensors,
     save_checkpoint,
 )
+from .consent import ConsentNote
 from .dataset import Batch, Batches
 from .devices import pick_device, pick_dtype, place
 from .gradients import Gradients
@@ -91,6 +92,7 @@ class Trainer:
         self.processes = accelerator.num_processes if accelerator else 1
         self.dtype = pick_dtype(self.device, self.config.precision)
         self.model = place(model, self.device).train()
+        self.model.consent = self._notes(model.consent, batches_a, batches_b)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.batches_a, self.batches_b = batches_a, batches_b
         # One optimiser over everything: with one for each person the shared encoder would be
@@ -232,6 +234,7 @@ class Trainer:
             "usual_error": self.average.usual_error,
             "caution": self._caution,
             "pieces": self.gradients.pieces,
+            "consent": [note._asdict() for note in self.model.consent],
             "positions": [
                 getattr(batches, "position", None) for batches in (self.batches_a, self.batches_b)
             ],
@@ -356,6 +359,15 @@ class Trainer:
         warped = batch.warped.to(self.device, memory_format=torch.channels_last)
         rest = (part if part is None else part.to(self.device) for part in batch[1:])
         return Batch(warped, *rest)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _notes(
+        earlier: tuple[ConsentNote, ...], *sources: Iterator[Batch]
+    ) -> tuple[ConsentNote, ...]:
+        """What is passed on of the consent of all people trained on, each note once."""
+        sets = [source.dataset for source in sources if isinstance(source, Batches)]
+        notes = [each.faces.consent.note for each in sets if each.faces.consent is not None]
+        return tuple(dict.fromkeys((*earlier, *notes)))
 
     def _prepare(self, batches: Iterator[Batch]) -> None:
         """Have a process make its own part of each batch, where and what this network uses."""

@@ -3,7 +3,14 @@
 Everywhere time 0 of a clip is its first video frame, and times are in seconds.
 """
 
-from .decoding import TimedFrame, VideoInfo, read_frames, read_timed_frames, read_video_info
+from .decoding import (
+    TimedFrame,
+    VideoInfo,
+    read_frames,
+    read_tags,
+    read_timed_frames,
+    read_video_info,
+)
 from .encoding import VIDEO_SUFFIXES, VideoWriter
 
 __all__ = [
@@ -12,6 +19,7 @@ __all__ = [
     "VideoInfo",
     "VideoWriter",
     "read_frames",
+    "read_tags",
     "read_timed_frames",
     "read_video_info",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from pathlib import Path
 
 import cv2
@@ -12,8 +14,22 @@ import torch
 from deepfake_utils.autoencoder import AutoencoderConfig
 from deepfake_utils.extraction import FaceSet, extract_faces
 from deepfake_utils.faces import align_face
-from deepfake_utils.samples import load_truth, sample_clips
+from deepfake_utils.samples import load_truth, sample_clips, sample_consent
+from deepfake_utils.signer import FOLDER_VARIABLE
 from deepfake_utils.video import read_frames
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Programs that the tests start never see the user's folder."""
+    os.environ[FOLDER_VARIABLE] = str(tmp_path_factory.mktemp("config"))
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory):
+    """A fresh identity for each test that signs."""
+    folder = tmp_path_factory.getbasetemp() / f"config-{uuid.uuid4().hex[:12]}"
+    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +95,8 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         ("b", clips.person_b, truth.landmarks_b),
     ):
         frames = read_frames(clip, 0.0, 12.0, 25)
-        extract_faces(frames, folder / name, _truth_landmarker(landmarks[::25]), size=128)
+        find, consent = _truth_landmarker(landmarks[::25]), sample_consent(name.upper())
+        extract_faces(frames, folder / name, find, size=128, consent=consent)
     return folder / "a", folder / "b"
 
 

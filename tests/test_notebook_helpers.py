@@ -18,11 +18,13 @@ import pytest
 from IPython.display import HTML
 
 from deepfake_utils.autoencoder import AutoencoderConfig
+from deepfake_utils.consent import read_consent
 from deepfake_utils.fetching import ARCHIVES
 from deepfake_utils.notebook import (
     Live,
     RunLog,
     config_form,
+    consent_form,
     download,
     find_clip,
     in_colab,
@@ -31,7 +33,7 @@ from deepfake_utils.notebook import (
     unpack,
 )
 from deepfake_utils.plotting import show_images
-from deepfake_utils.samples import sample_clips
+from deepfake_utils.samples import sample_clips, sample_consent
 from deepfake_utils.swapping import SwapConfig
 from deepfake_utils.training import TrainConfig
 from deepfake_utils.warping import WarpConfig
@@ -364,3 +366,18 @@ def test_clips_are_found_by_what_a_text_field_says(tmp_path, server):
         find_clip(str(folder / "none.mp4"), sample)
     with pytest.raises(FileNotFoundError, match=r"expected Google Drive for 'drive:me.mp4'"):
         find_clip("drive:me.mp4", sample)
+
+
+def test_the_consent_form_starts_open_and_writes(tmp_path):
+    form = consent_form(folder=tmp_path)
+    with pytest.raises(ValueError, match="basis: expected one of"):
+        _ = form.value
+    button, said = form.box.children[-2:]
+    button.click()
+    assert "basis: expected one of" in said.value and not list(tmp_path.iterdir())
+    form.fields["basis"].value = "self"
+    form.fields["expires"].value = "2099-12-31"
+    button.click()
+    assert read_consent(tmp_path).subjects == (form.value,)
+    assert form.value.basis == "self" and form.value.expires == "2099-12-31"
+    assert consent_form(sample_consent("B")).value == sample_consent("B")

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 
 from deepfake_utils.storage import CheckpointStore
+from deepfake_utils.verification import read_provenance
 from deepfake_utils.video import read_video_info
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
@@ -119,6 +120,24 @@ def test_the_score_notebook_tells_good_swaps_from_bad(tmp_path):
     assert shown.count("text/markdown") == 1  # the card
     told = "".join(output.get("text", "") for output in outputs)
     assert "(good)" in told and "(flickering)" in told and "(a dark box)" in told
+
+
+def test_quickstart_leaves_files_that_say_what_they_are(quickstart):
+    output, _ = quickstart
+    for name in ("swap.mp4", "predictions.png", "predictions.gif"):
+        found = read_provenance(output / name)
+        assert found.layers == ("watermark", "metadata", "manifest")
+        assert found.sound and found.bases == ("synthetic",)
+
+
+def test_marking_notebook_runs(tmp_path):
+    copy = tmp_path / "executed.ipynb"
+    environment = {**os.environ, "FAST_RUN": "1", "DEEPFAKE_OUTPUT": str(tmp_path)}
+    command = [sys.executable, FOLDER / "run.py", "10_marking.ipynb", copy]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert read_provenance(tmp_path / "marking" / "marked.mp4").sound
+    assert not read_provenance(tmp_path / "marking" / "changed.mp4").sound
 
 
 def test_an_unknown_notebook_is_told():

@@ -69,7 +69,7 @@ def test_installing_changes_nothing_of_colabs():
     missing = {r.name for r in REQUIRED} - {r.name for r in known}
     too_new = [str(r) for r in known if installed[canonicalize_name(r.name)] not in r.specifier]
     assert not too_new
-    assert missing == {"av", "face-alignment"}
+    assert missing == {"av", "c2pa-python", "face-alignment"}
 
 
 def test_pins_are_exact_and_name_no_place():

@@ -54,10 +54,10 @@ def test_png_says_what_it_is_in_sight_and_inside(tmp_path, picture):
     figure.savefig(tmp_path / "plain.png", dpi=100, bbox_inches="tight")
     with Pillow.open(tmp_path / "plain.png") as image:
         plain = np.asarray(image.convert("RGB")).astype(int)
-    # The note is seen below the picture, and gone again from the figure itself.
-    below = with_note[len(plain) - 8 :]
-    assert 8 < len(below) < 0.15 * len(plain) + 8
-    assert (below.max(axis=2) < 170).sum() > 50
+    # The note is seen above the picture, and gone again from the figure itself.
+    above = with_note[: len(with_note) - len(plain) + 8]
+    assert 8 < len(above) < 0.15 * len(plain) + 8
+    assert (above.max(axis=2) < 170).sum() > 50
     assert not figure.texts
     assert [entry.name for entry in path.parent.iterdir()] == ["f.png"]
 

@@ -14,6 +14,7 @@ import pytest
 from deepfake_utils.augmentation import photometric_augment
 from deepfake_utils.autoencoder import FaceSwapAutoencoder, preset
 from deepfake_utils.checkpoint import load_checkpoint
+from deepfake_utils.consent import Subject
 from deepfake_utils.dataset import FaceDataset, endless_batches
 from deepfake_utils.extraction import extract_faces, load_faces
 from deepfake_utils.landmarks import INNER, MeshLandmarker
@@ -70,7 +71,10 @@ def test_a_short_run_from_clip_to_video(clips: Path, tmp_path: Path) -> None:
     landmarker = MeshLandmarker()
     for name, start_s, end_s in (("a", 0.0, half_s), ("b", half_s, None)):
         frames = read_frames(clip, start_s, end_s, stride=2)
-        assert extract_faces(frames, tmp_path / name, landmarker, size=160).saved > 100
+        report = extract_faces(
+            frames, tmp_path / name, landmarker, 160, consent=Subject(name, "licensed-dataset")
+        )
+        assert report.saved > 100
 
     batches = (
         endless_batches(

@@ -1,5 +1,6 @@
 """pytest tests/test_rendering.py"""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -13,6 +14,7 @@ from deepfake_utils.blending import paste_face
 from deepfake_utils.following import FaceChoice
 from deepfake_utils.images import read_image
 from deepfake_utils.landmarks import MeshLandmarker
+from deepfake_utils.provenance import read_provenance
 from deepfake_utils.rendering import export_layers, side_by_side, swap_clip, swap_video
 from deepfake_utils.samples import load_truth, sample_clips
 from deepfake_utils.steadying import TrackConfig
@@ -94,7 +96,7 @@ def test_label_is_at_the_top_right_only_and_can_be_left_out(tmp_path, model, swa
         change = np.abs(with_label.astype(int) - without).max(axis=2)
         assert change[:30, 250:].mean() > 15
         change[:48, 192:] = 0
-        assert change.mean() < 1.5
+        assert change.mean() < 3.0  # each has a watermark of its own
         assert np.percentile(change, 99.9) < 25
 
 
@@ -181,7 +183,8 @@ def test_of_two_people_only_the_chosen_one_is_changed(tmp_path, model, clip):
         assert changed.any() and not changed[:, 120:].any()
 
 
-def test_layers_put_together_give_the_swap(tmp_path, model, clip):
+def test_layers_put_together_give_the_swap(tmp_path, tiny, clip):
+    model = FaceSwapAutoencoder(dataclasses.replace(tiny, image_size=64))
     swapper = Swapper(model, true_landmarker(missing=(2,)), UNCOVERED, "cpu")
     path = export_layers(sample_clips().person_a, tmp_path, swapper, START_S, END_S, AS_FOUND)
     record = json.loads(path.read_text())
@@ -193,6 +196,7 @@ def test_layers_put_together_give_the_swap(tmp_path, model, clip):
     together = paste_face(clip[1], face, np.array(row["matrix"]), mask[..., 0] / np.float32(255))
     swapper = Swapper(model, lambda frame: [load_truth().landmarks_a[351]], UNCOVERED, "cpu")
     assert np.abs(together.astype(int) - swapper.swap_frame(clip[1])).mean() < 0.5
+    assert read_provenance(tmp_path / "face_000001.png").disclosed
     with pytest.raises(FileExistsError, match="holds layers already"):
         export_layers(sample_clips().person_a, tmp_path, swapper, START_S, END_S)
 

@@ -165,7 +165,8 @@ def main():
     clips, find = du.sample_clips(), du.MeshLandmarker()
     with tempfile.TemporaryDirectory() as folder:
         for who, clip, end in (("a", clips.person_a, TEST_START_S), ("b", clips.person_b, None)):
-            du.extract_faces(du.read_frames(clip, 0.0, end), Path(folder) / who, find)
+            frames, consent = du.read_frames(clip, 0.0, end), du.sample_consent(who.upper())
+            du.extract_faces(frames, Path(folder) / who, find, consent=consent)
         with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
             jobs = {
                 pool.submit(train, name, seed, arguments.steps, folder): f"{name} #{seed}"

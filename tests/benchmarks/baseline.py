@@ -27,6 +27,7 @@ from deepfake_utils import (
     preset,
     read_frames,
     sample_clips,
+    sample_consent,
 )
 from deepfake_utils.samples import TEST_START_S
 from deepfake_utils.umeyama import umeyama
@@ -41,7 +42,8 @@ def sample_faces(folder, stride=1):
     clips, landmarker = sample_clips(), MeshLandmarker()
     for name, clip in (("a", clips.person_a), ("b", clips.person_b)):
         frames = read_frames(clip, 0.0, TEST_START_S, stride)
-        extract_faces(frames, folder / name, landmarker, size=CROP)
+        consent = sample_consent(name.upper())
+        extract_faces(frames, folder / name, landmarker, size=CROP, consent=consent)
 
 
 def describe_machine(device):

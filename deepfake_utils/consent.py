@@ -1,0 +1,215 @@
+"""Whose faces a training set shows, and why they may be used: `consent.json` beside the crops.
+
+A statement by whoever made the set, in the terms of ISO/IEC TS 27560:2023 (consent record
+information structure). It is checked for form and dates, not for truth. It needs no names: "A" or
+a number of a signed release will do. What travels on, in checkpoints and in what is written, is its
+SHA-256 and the bases (`ConsentNote`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+from .images import whole_file
+
+CONSENT_FILE = "consent.json"
+SCHEMA_FILE = Path(__file__).parent / "data" / "consent.schema.json"
+
+Role = Literal["target", "source", "both"]
+Basis = Literal["consent", "self", "synthetic", "licensed-dataset", "public-domain"]
+Audience = Literal["private", "publication", "commercial"]
+
+ASK = (
+    "{folder} has no {file}, which says whose faces these are and on what ground they are used: "
+    "consent, self, synthetic, licensed-dataset or public-domain. "
+    'Write it with write_consent({folder!r}, Subject(id="A", basis="consent")), or with '
+    "notebook.consent_form, before training; no name is needed."
+)
+
+
+def _today() -> str:
+    return datetime.date.today().isoformat()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One person of a training set; dates are YYYY-MM-DD."""
+
+    id: str = "A"  # a letter or number that tells people apart; no name is needed
+    basis: Basis = "consent"  # why the pictures may be used
+    role: Role = "both"  # "target" is in the video, "source" is whose face is put there
+    purposes: tuple[str, ...] = ("train-face-model", "swap-into-target")
+    audience: Audience = "private"  # who may see the result
+    given: str = field(default_factory=_today)  # the day of the agreement
+    expires: str | None = None  # the last day it holds; None is without end
+    withdrawn: str | None = None  # the day it was taken back; from then on nothing may be trained
+    evidence_sha256: str | None = None  # of the signed release, which stays where it is
+    files: tuple[str, ...] = ("*",)  # which pictures of the folder show this person
+
+    def __post_init__(self) -> None:
+        """Check form and dates.
+
+        Raises:
+            ValueError: naming the field, what it should be, and what it is.
+        """
+        if not isinstance(self.id, str) or not self.id.strip():
+            raise ValueError(f"id: expected a letter or number, got {self.id!r}")
+        for name, known in (("basis", Basis), ("role", Role), ("audience", Audience)):
+            if getattr(self, name) not in get_args(known):
+                raise ValueError(
+                    f"{name}: expected one of {get_args(known)}, got {getattr(self, name)!r}"
+                )
+        for name in ("expires", "withdrawn", "evidence_sha256"):
+            if getattr(self, name) == "":  # as a form gives it
+                object.__setattr__(self, name, None)
+        for name in ("given", "expires", "withdrawn"):
+            value = getattr(self, name)
+            if value is not None or name == "given":
+                _day(name, value)
+        for name in ("purposes", "files"):
+            texts = getattr(self, name)
+            if not texts or isinstance(texts, str) or not all(isinstance(t, str) for t in texts):
+                raise ValueError(f"{name}: expected at least one text, got {texts!r}")
+            object.__setattr__(self, name, tuple(texts))  # JSON has lists only
+        digest = self.evidence_sha256
+        if digest is not None and not re.fullmatch(r"[0-9a-f]{64}", str(digest)):
+            raise ValueError(f"evidence_sha256: expected 64 hexadecimal digits, got {digest!r}")
+
+    def check(self, today: datetime.date | None = None) -> None:
+        """Raise unless it holds on that day.
+
+        Args:
+            today: None takes the clock's.
+
+        Raises:
+            PermissionError: if the consent is not given yet, expired or withdrawn.
+        """
+        today = today or datetime.date.today()
+        if _day("given", self.given) > today:
+            problem = f"holds only from {self.given} on"
+        elif self.withdrawn is not None:
+            problem = f"was withdrawn on {self.withdrawn}; delete these pictures"
+        elif self.expires is not None and _day("expires", self.expires) < today:
+            problem = f"expired on {self.expires}; ask again"
+        else:
+            return
+        raise PermissionError(f"the consent of person {self.id!r} {problem}, or train without them")
+
+
+class ConsentNote(NamedTuple):
+    """What is passed on of a consent: nothing that tells who the people are."""
+
+    sha256: str  # of consent.json
+    bases: tuple[str, ...]  # of all people in it, sorted
+
+
+@dataclass(frozen=True)
+class Consent:
+    """A whole consent.json."""
+
+    subjects: tuple[Subject, ...]
+    sha256: str  # of the file
+
+    @property
+    def note(self) -> ConsentNote:
+        """What travels on."""
+        return ConsentNote(self.sha256, tuple(sorted({each.basis for each in self.subjects})))
+
+    def check(self, today: datetime.date | None = None) -> None:
+        """Raise unless it holds on that day for everybody, as `Subject.check`."""
+        for subject in self.subjects:
+            subject.check(today)
+
+
+def write_consent(folder: str | os.PathLike[str], *subjects: Subject) -> Path:
+    """Write consent.json into a folder of faces, for everybody in it, over an earlier one.
+
+    Raises:
+        ValueError: if there is nobody, or two have one id.
+        OSError: if it cannot be written.
+    """
+    ids = [subject.id for subject in subjects]
+    if not ids or len(set(ids)) != len(ids):
+        raise ValueError(f"expected at least one person, each with an id of their own, got {ids}")
+    path = Path(folder) / CONSENT_FILE
+    record = {"version": 1, "subjects": [dataclasses.asdict(subject) for subject in subjects]}
+    with whole_file(path) as part:
+        part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def read_consent(folder: str | os.PathLike[str]) -> Consent | None:
+    """The consent.json of a folder of faces; None if there is none.
+
+    Raises:
+        ValueError: if the file is not as `data/consent.schema.json` says.
+    """
+    path = Path(folder) / CONSENT_FILE
+    if not path.is_file():
+        return None
+    data = path.read_bytes()
+    try:
+        record: Any = json.loads(data)
+        if record["version"] != 1:
+            raise ValueError(f"version: expected 1, got {record['version']!r}")
+        subjects = tuple(_subject(each) for each in record["subjects"])
+        if not subjects:
+            raise ValueError("subjects: expected at least one, got none")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"expected a record of consent in {path}, got something else ({error}); write it again "
+            "with write_consent"
+        ) from error
+    return Consent(subjects, hashlib.sha256(data).hexdigest())
+
+
+def _subject(record: dict[str, Any]) -> Subject:
+    missing = [name for name in ("id", "basis", "role", "given") if name not in record]
+    if missing:
+        raise ValueError(f"expected {missing[0]!r} of each person, got none")
+    return Subject(**record)
+
+
+def require_consent(
+    folder: str | os.PathLike[str],
+    consent: Consent | None,
+    refused: bool = False,
+    ignore_refusal: bool = False,
+) -> None:
+    """Raise unless the people in a folder of faces agreed to training, and still do.
+
+    Args:
+        folder: of the faces.
+        consent: of the people, None if there is no record.
+        refused: whether the pictures bear a signed wish that no AI be trained on them.
+        ignore_refusal: True takes no notice of that wish.
+
+    Raises:
+        PermissionError: if there is no consent, it expired or was withdrawn, or the wish stands.
+    """
+    if consent is None:
+        raise PermissionError(ASK.format(folder=str(folder), file=CONSENT_FILE))
+    consent.check()
+    if refused and not ignore_refusal:
+        raise PermissionError(
+            f"the pictures in {folder} bear a signed wish that no AI be trained on them (C2PA "
+            "training-mining: notAllowed); use others, or pass ignore_training_refusal=True if "
+            "whoever signed them agreed"
+        )
+
+
+def _day(name: str, value: object) -> datetime.date:
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+        try:
+            return datetime.date.fromisoformat(value)
+        except ValueError:
+            pass
+    raise ValueError(f"{name}: expected a day as YYYY-MM-DD, got {value!r}")
