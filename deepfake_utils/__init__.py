@@ -16,8 +16,10 @@ from .checkpoint import Checkpoint, load_checkpoint, load_seed_weights, save_che
 from .consent import Consent, Subject, read_consent, write_consent
 from .dataset import Batch, FaceDataset, endless_batches
 from .expression import score_sample_expression
-from .extraction import FaceSet, extract_faces, load_faces
+from .extraction import FaceSet, extract_clip, extract_faces, load_faces
 from .faces import AlignedFace, align_face, face_mask
+from .following import FaceChoice
+from .identity import IdentityModel
 from .images import Image, Matrix, Points, read_image, to_image, to_tensor, write_image
 from .landmarks import FanLandmarker, Landmarker, MeshLandmarker
 from .plotting import (
@@ -28,12 +30,23 @@ from .plotting import (
     show_images,
 )
 from .recipe import Pace, TrainConfig, plateaued, recipe
-from .rendering import swap_video
+from .rendering import export_layers, side_by_side, swap_video
 from .resuming import start_or_resume
 from .samples import load_truth, sample_clips, sample_consent
-from .scorecard import inner_face_psnr, score_clip, score_sample_swap
+from .scorecard import (
+    Scorecard,
+    inner_face_psnr,
+    score_clip,
+    score_sample,
+    score_sample_swap,
+    score_swap,
+)
+from .steadying import TrackConfig
 from .storage import CheckpointStore
+from .superres import SuperResolutionConfig, SuperResolver, load_superres, save_superres, upscale
+from .superres_training import train_superres
 from .swapping import SwapConfig, Swapper
+from .tracking import track_clip, track_faces
 from .training import StepResult, Trainer
 from .umeyama import invert, transform_points, umeyama_batch
 from .verification import Provenance, read_provenance
@@ -49,10 +62,12 @@ __all__ = [
     "Checkpoint",
     "CheckpointStore",
     "Consent",
+    "FaceChoice",
     "FaceDataset",
     "FaceSet",
     "FaceSwapAutoencoder",
     "FanLandmarker",
+    "IdentityModel",
     "Image",
     "Landmarker",
     "Matrix",
@@ -60,10 +75,14 @@ __all__ = [
     "Pace",
     "Points",
     "Provenance",
+    "Scorecard",
     "StepResult",
     "Subject",
+    "SuperResolutionConfig",
+    "SuperResolver",
     "SwapConfig",
     "Swapper",
+    "TrackConfig",
     "TrainConfig",
     "Trainer",
     "VideoInfo",
@@ -71,6 +90,8 @@ __all__ = [
     "WarpConfig",
     "align_face",
     "endless_batches",
+    "export_layers",
+    "extract_clip",
     "extract_faces",
     "face_mask",
     "inner_face_psnr",
@@ -78,6 +99,7 @@ __all__ = [
     "load_checkpoint",
     "load_faces",
     "load_seed_weights",
+    "load_superres",
     "load_truth",
     "photometric_augment",
     "plateaued",
@@ -97,16 +119,24 @@ __all__ = [
     "sample_clips",
     "sample_consent",
     "save_checkpoint",
+    "save_superres",
     "score_clip",
+    "score_sample",
     "score_sample_expression",
     "score_sample_swap",
+    "score_swap",
     "show_images",
+    "side_by_side",
     "start_or_resume",
     "swap_video",
     "to_image",
     "to_tensor",
+    "track_clip",
+    "track_faces",
+    "train_superres",
     "transform_points",
     "umeyama_batch",
+    "upscale",
     "warp_batch",
     "write_consent",
     "write_image",

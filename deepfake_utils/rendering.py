@@ -26,7 +26,7 @@ from .signing import Origin
 from .steadying import TrackConfig, TrackedFrame
 from .swapping import Outcome, Swapped, Swapper
 from .tracking import track_part
-from .video import TimedFrame, read_timed_frames, read_video_info
+from .video import read_timed_frames, read_video_info
 
 logger = logging.getLogger(__name__)
 
@@ -172,14 +172,18 @@ def _chunks(frames: Iterable[TrackedFrame], size: int) -> Iterator[list[TrackedF
 
 
 def side_by_side(
-    clips: Mapping[str, str | os.PathLike[str]], path: str | os.PathLike[str], height: int = 384
+    clips: Mapping[str, str | os.PathLike[str]],
+    path: str | os.PathLike[str],
+    starts_s: Mapping[str, float] | None = None,
+    height: int = 384,
 ) -> Path:
     """Write clips beside each other as one video, each with its name, with the first one's sound.
 
     Args:
-        clips: name -> file, e.g. the target, the swap and the truth; times and length are the
-            first one's, and a clip that is shorter keeps its last frame.
+        clips: name -> file, e.g. the target, the swap and the truth. Times are the first one's, and
+            the shortest one ends the video.
         path: the video to write, .mp4.
+        starts_s: name -> where a clip begins, in seconds, if not at its beginning.
         height: of the video in pixels.
 
     Raises:
@@ -190,27 +194,24 @@ def side_by_side(
 
     if not clips:
         raise ValueError("expected at least one clip, got none")
+    starts = [(starts_s or {}).get(name, 0.0) for name in clips]
     infos = [read_video_info(clip) for clip in clips.values()]
     widths = [max(2, round(height * info.width / info.height)) for info in infos]
-    first, *others = (read_timed_frames(clip) for clip in clips.values())
-    shown: list[Image | None] = [None] * len(others)
+    films = [read_timed_frames(*each) for each in zip(clips.values(), starts, strict=True)]
     with MarkedVideoWriter(
-        path, fps=infos[0].fps, size_wh=(sum(widths), height), audio_from=infos[0].path
+        path,
+        fps=infos[0].fps,
+        size_wh=(sum(widths), height),
+        audio_from=infos[0].path,
+        audio_start_s=starts[0],
     ) as writer:
-        for frame in first:
-            shown = [_next_or(each, old) for each, old in zip(others, shown, strict=True)]
-            images = [frame.image, *(image for image in shown if image is not None)]
+        for frames in zip(*films, strict=False):
             row = [
-                _named(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), name)
-                for image, width, name in zip(images, widths, clips, strict=True)
+                _named(cv2.resize(frame.image, (width, height), interpolation=cv2.INTER_AREA), name)
+                for frame, width, name in zip(frames, widths, clips, strict=True)
             ]
-            writer.write(np.hstack(row), frame.time_s)
+            writer.write(np.hstack(row), frames[0].time_s)
     return Path(path)
-
-
-def _next_or(frames: Iterator[TimedFrame], old: Image | None) -> Image | None:
-    frame = next(frames, None)
-    return old if frame is None else frame.image
 
 
 def _named(image: Image, name: str) -> Image:

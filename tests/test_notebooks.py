@@ -60,6 +60,8 @@ def test_quickstart_leaves_what_it_promises(quickstart):
     info = read_video_info(output / "swap.mp4")
     assert (info.width, info.height, info.frame_count, info.fps) == (384, 384, 25, 25.0)
     assert info.has_audio
+    beside = read_video_info(output / "side_by_side.mp4")
+    assert (beside.width, beside.height, beside.frame_count) == (3 * 384, 384, 25)
     summary = json.loads((output / "summary.json").read_text())
     store = CheckpointStore(output / "run")
     assert store.latest().step == summary["steps"]
@@ -70,16 +72,15 @@ def test_quickstart_leaves_what_it_promises(quickstart):
 def test_quickstart_tells_the_score_between_its_bounds(quickstart):
     output, _ = quickstart
     summary = json.loads((output / "summary.json").read_text())
-    score = summary["inner_face_psnr_db"]
-    assert 17.0 < score["no_swap_db"] < 20.0
-    assert score["perfect_db"] > 33.0
-    assert 10.0 < score["swap_db"] < score["perfect_db"]  # after seconds of training only
+    swap, no_swap, perfect = summary["score"]["psnr"]
+    assert 17.0 < no_swap < 20.0
+    assert perfect > 33.0
+    assert 10.0 < swap < perfect  # after seconds of training only
     assert summary["held_out_psnr_db"] > 10.0
-    expression = summary["expression"]
-    assert expression["frames"] + expression["frames_without_face"] == 25
-    assert -1.0 <= expression["mouth"] <= 1.0
+    assert summary["score"]["found"][0] == 100.0
+    assert -1.0 <= summary["score"]["mouth"][0] <= 1.0
     assert summary["faces"] == {"a": 35, "b": 35}
-    assert summary["frames_without_face"] == 0
+    assert sum(summary["frames"].values()) == 25
     assert set(summary["seconds"]) == {"extract", "train", "swap", "score"}
     assert summary["peak_memory_mb"] < 4000
     assert {"python", "torch", "numpy"} <= set(summary["versions"])
@@ -101,7 +102,8 @@ def test_quickstart_shows_pictures_forms_and_videos(quickstart):
         for output in cell.get("outputs", [])
         if "text/html" in output.get("data", {})
     ]
-    assert sum(text.count("<video") for text in html) == 2
+    assert sum(text.count("<video") for text in html) == 1
+    assert shown.count("text/markdown") == 1  # the scorecard
 
 
 def test_the_score_notebook_tells_good_swaps_from_bad(tmp_path):
