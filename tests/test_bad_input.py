@@ -12,6 +12,7 @@ import pytest
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder, preset
 from deepfake_utils.checkpoint import Checkpoint, save_checkpoint
+from deepfake_utils.consent import Subject, write_consent
 from deepfake_utils.dataset import FaceDataset, endless_batches
 from deepfake_utils.faces import extract_faces, load_faces
 from deepfake_utils.images import write_image
@@ -148,6 +149,7 @@ def test_grey_deep_and_transparent_crops_are_taken(tmp_path, picture):
     cv2.imwrite(str(tmp_path / "grey.png"), picture[..., 1])
     cv2.imwrite(str(tmp_path / "deep.png"), bgr.astype(np.uint16) * 257)
     cv2.imwrite(str(tmp_path / "clear.png"), np.dstack([bgr, np.full((64, 64), 255, np.uint8)]))
+    write_consent(tmp_path, Subject("A", "synthetic"))
     dataset = FaceDataset(tmp_path, 64)
     clear, deep, grey = (dataset[index].permute(1, 2, 0).numpy() for index in range(3))
     assert np.array_equal(clear, picture)

@@ -355,7 +355,7 @@ def test_label_is_at_the_top_right_only_and_can_be_left_out(tmp_path, model, swa
         change = np.abs(with_label.astype(int) - without).max(axis=2)
         assert change[:30, 250:].mean() > 15
         change[:48, 192:] = 0
-        assert change.mean() < 1.5
+        assert change.mean() < 3.0  # the two bear watermarks with ids of their own
         assert np.percentile(change, 99.9) < 25
 
 
