@@ -263,7 +263,9 @@ def save_figure(
     finally:
         note.remove()
     marks = _Marks(path, True, origin, identity)
-    image = np.asarray(Pillow.open(drawn).convert("RGB"))
+    # Pure white and black have no room for the watermark: figures are drawn in 5..250.
+    levels = np.rint(np.linspace(5.0, 250.0, 256)).astype(np.uint8)
+    image = levels[np.asarray(Pillow.open(drawn).convert("RGB"))]
     return _write_still(path, marks.draw(image, label=False), marks)
 
 

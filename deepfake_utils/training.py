@@ -234,7 +234,7 @@ class Trainer:
             "usual_error": self.average.usual_error,
             "caution": self._caution,
             "pieces": self.gradients.pieces,
-            "consent": [note._asdict() for note in self.model.consent],
+            "consent": [{"sha256": n.sha256, "bases": list(n.bases)} for n in self.model.consent],
             "positions": [
                 getattr(batches, "position", None) for batches in (self.batches_a, self.batches_b)
             ],
