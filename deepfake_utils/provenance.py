@@ -53,6 +53,9 @@ __all__ = [
     "write_picture",
 ]
 
+# A single picture that repeats itself, such as a grid of faces, hides a mark of the usual strength.
+STILL_STRENGTHS = (1.0, 1.5, 2.0, 3.0, 4.0)
+READABLE = 256  # pixels; a smaller picture bears the mark, but may be too small to read it from
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
 
@@ -86,6 +89,26 @@ class _Marks:
         """A copy with label and watermark, (H, W, 3) RGB uint8."""
         if self.visible_label if label is None else label:
             image = draw_label(image)
+        return self.watermark.write(image, self.mark_id, self.share)
+
+    def draw_still(self, image: Image, label: bool | None = None) -> Image:
+        """As `draw`, for a picture that must show its watermark by itself: no stronger than needed.
+
+        Raises:
+            ValueError: if the watermark of a picture of some size cannot be read.
+        """
+        if self.visible_label if label is None else label:
+            image = draw_label(image)
+        for strength in STILL_STRENGTHS:
+            marked = self.watermark.write(image, self.mark_id, self.share * strength)
+            found = self.watermark.read([marked])
+            if found is not None and found.mark_id == self.mark_id:
+                return marked
+        if min(image.shape[:2]) >= READABLE:
+            raise ValueError(
+                "expected a picture that can bear a watermark, got one in which it cannot be read; "
+                "save it larger, or with a background that is not pure white or black"
+            )
         return self.watermark.write(image, self.mark_id, self.share)
 
     def seal(self, part: Path) -> None:
@@ -217,7 +240,7 @@ def write_picture(
         raise ValueError(f"expected a name ending in {known}, got {path.name!r}")
     check_image(image)
     marks = _Marks(path, visible_label, origin, identity)
-    return _write_still(path, marks.draw(image), marks)
+    return _write_still(path, marks.draw_still(image), marks)
 
 
 def _write_still(path: Path, image: Image, marks: _Marks) -> Path:
@@ -266,7 +289,7 @@ def save_figure(
     # Pure white and black have no room for the watermark: figures are drawn in 5..250.
     levels = np.rint(np.linspace(5.0, 250.0, 256)).astype(np.uint8)
     image = levels[np.asarray(Pillow.open(drawn).convert("RGB"))]
-    return _write_still(path, marks.draw(image, label=False), marks)
+    return _write_still(path, marks.draw_still(image, label=False), marks)
 
 
 def write_gif(

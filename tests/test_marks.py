@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import av
+import cv2
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 import deepfake_utils.signer as identities
 from deepfake_utils import provenance, signing
 from deepfake_utils.consent import ConsentNote
+from deepfake_utils.images import read_image
 from deepfake_utils.metadata import add_xmp, read_metadata, xmp_packet
 from deepfake_utils.plotting import show_images
 from deepfake_utils.provenance import (
@@ -286,3 +288,12 @@ def test_wrong_arguments_say_so(tmp_path, frames):
         (tmp_path / "t.mp4").write_text("text")
         read_provenance(tmp_path / "t.mp4")
     assert not (tmp_path / "v.mp4").exists()
+
+
+def test_a_picture_that_repeats_itself_shows_its_watermark_all_the_same(tmp_path, frame):
+    face = cv2.resize(frame[60:300, 40:280], (112, 112), interpolation=cv2.INTER_AREA)
+    grid = np.tile(face, (4, 6, 1))
+    path = write_picture(tmp_path / "grid.png", grid)
+    assert "watermark" in read_provenance(path).layers
+    off = read_image(path).astype(int)[40:] - grid[40:]
+    assert 10 * np.log10(255**2 / np.square(off).mean()) > 30.0
