@@ -46,7 +46,7 @@ from .storage import CheckpointStore
 from .superres import SuperResolutionConfig, SuperResolver, load_superres, save_superres, upscale
 from .superres_training import train_superres
 from .swapping import SwapConfig, Swapper
-from .tracking import track_clip, track_faces
+from .tracking import track_faces
 from .training import StepResult, Trainer
 from .umeyama import invert, transform_points, umeyama_batch
 from .verification import Provenance, read_provenance
@@ -131,7 +131,6 @@ __all__ = [
     "swap_video",
     "to_image",
     "to_tensor",
-    "track_clip",
     "track_faces",
     "train_superres",
     "transform_points",

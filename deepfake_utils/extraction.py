@@ -22,10 +22,10 @@ from .following import FaceChoice
 from .images import Image, Points, check_points, list_images, read_image, whole_file, write_image
 from .landmarks import Landmarker
 from .steadying import TrackConfig, TrackedFrame
-from .tracking import track_faces, track_part
+from .tracking import track_faces
 from .umeyama import transform_points
 from .verification import training_refused
-from .video import TimedFrame
+from .video import TimedFrame, read_timed_frames
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def extract_clip(
 ) -> ExtractionReport:
     """Write one person's face of each frame of a film as a crop, steadied over time.
 
-    What is written is said at `extract_faces`; how the person is followed at `tracking.track_part`.
+    What is written is said at `extract_faces`, how the person is followed at `track_faces`.
 
     Args:
         clip: a video file.
@@ -68,7 +68,7 @@ def extract_clip(
         landmarker: frame -> list of (68, 2) points.
         start_s: where to begin, in seconds.
         end_s: where to end; None for the clip's end.
-        stride: take every stride-th frame; then each frame is taken by itself.
+        stride: take every stride-th frame.
         size: side of the crops in pixels.
         coverage: share of that side that the mean face spans.
         overwrite: True replaces the crops that an earlier run wrote into `folder`.
@@ -83,7 +83,8 @@ def extract_clip(
     """
     _check_folder(Path(folder), overwrite)
     counting = _Counting(landmarker)
-    tracked = track_part(clip, counting, start_s, end_s, stride, track, choose)
+    frames = read_timed_frames(clip, start_s, end_s, stride)
+    tracked = track_faces(frames, counting, track, choose)
     report = _write_crops(tracked, Path(folder), counting, size, coverage, training_refused(clip))
     if consent is not None:
         write_consent(folder, consent)

@@ -25,7 +25,7 @@ from .label import DISCLOSURE
 from .signing import Origin
 from .steadying import TrackConfig, TrackedFrame
 from .swapping import Outcome, Swapped, Swapper
-from .tracking import track_part
+from .tracking import track_faces
 from .video import read_timed_frames, read_video_info
 
 logger = logging.getLogger(__name__)
@@ -147,7 +147,8 @@ def swap_clip(
     For what no video file can hold. Whoever shows these frames to others has to say that they were
     modified by AI, as `swap_video` does.
     """
-    tracked = track_part(target, swapper.landmarker, start_s, end_s, 1, track, choose)
+    frames = read_timed_frames(target, start_s, end_s)
+    tracked = track_faces(frames, swapper.landmarker, track, choose)
     for batch in _chunks(tracked, swapper.config.batch_size):
         images, points = [each.image for each in batch], [each.points for each in batch]
         for frame, swapped in zip(batch, swapper.swap_points(images, points), strict=True):

@@ -16,10 +16,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .alignment import alignment_of, join, move, moves
+from .alignment import join, move, moves
 from .images import Image, Points
-from .landmarks import STEADY
-from .motion import MotionFollower, Patch, cut_patch, follow_back
 from .smoothing import OneEuroFilter, adaptive_smooth
 from .video import TimedFrame
 
@@ -45,7 +43,6 @@ class TrackConfig:
 
     smoothing: Literal["zero-lag", "one-euro", "off"] = "zero-lag"  # one-euro needs no look-ahead
     max_gap_s: float = 0.2  # longest time between two found faces that is bridged; 0 is none
-    memory_s: float = 2.0  # `track_clip`: how long the picture's motion is believed, see `motion`
     look_ahead: int = 16  # most frames held back for smoothing, and again for bridging
     align_widths_s: tuple[float, float] = (0.04, 0.16)  # of the fits to a moving and a still head
     align_tolerance: float = 0.01  # how far the two may differ before the head counts as moving
@@ -73,7 +70,7 @@ class TrackConfig:
                 "align_widths_s: expected two widths, the smaller first, the other above 0 s, "
                 f"got {self.align_widths_s}"
             )
-        for name in ("memory_s", "shape_width_s", "min_cutoff_hz", "min_change"):
+        for name in ("shape_width_s", "min_cutoff_hz", "min_change"):
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: expected more than 0, got {getattr(self, name)}")
         for name in ("max_gap_s", "align_tolerance", "shape_tolerance", "beta"):
@@ -170,51 +167,3 @@ def _smoothed(window: deque[Seen], at: int, reach_s: float, config: TrackConfig)
         config.shape_tolerance,
     )
     return middle.tracked(join(move(middle.alignment, by), shape))
-
-
-class _Anchored(NamedTuple):
-    """A frame whose points were carried along forwards, and wait to be carried backwards."""
-
-    seen: Seen
-    patch: Patch
-    found: Points  # (39, 2) steady points as found
-    ahead: Points  # (39, 2) where they are if they come from the past
-
-
-def anchor(run: Iterable[Seen], memory_s: float) -> Iterator[Seen]:
-    """Let the alignments of a run go along with the picture (see `motion`).
-
-    Frames are held back for up to 8 `memory_s`, as small grey patches: what comes out has lost its
-    image.
-    """
-    forward = MotionFollower(memory_s)
-    held: list[_Anchored] = []
-    patch: Patch | None = None
-    for each in run:
-        image, time_s = each.frame
-        each.frame = TimedFrame(np.empty((0, 0, 3), np.uint8), time_s)
-        if each.alignment is None or each.shape is None:
-            yield each
-            continue
-        points = join(each.alignment, each.shape) if each.raw is None else each.raw
-        found = points[STEADY]
-        patch = cut_patch(image, found, patch)
-        held.append(_Anchored(each, patch, found, forward(patch, time_s, found)))
-        if time_s - held[0].seen.frame.time_s > 8.0 * memory_s:
-            # What comes from the future is worth having only once it has come some way.
-            done = _settle(held, memory_s, time_s - 3.0 * memory_s)
-            yield from done
-            del held[: len(done)]
-    yield from _settle(held, memory_s, math.inf)
-
-
-def _settle(held: list[_Anchored], memory_s: float, until_s: float) -> list[Seen]:
-    """The frames up to a time, aligned by the mean of both directions."""
-    times_s = [each.seen.frame.time_s for each in held]
-    back = follow_back([e.patch for e in held], times_s, [e.found for e in held], memory_s)
-    done = []
-    for each, behind, time_s in zip(held, back, times_s, strict=True):
-        if time_s <= until_s:
-            each.seen.alignment = alignment_of((each.ahead + behind) / 2.0)
-            done.append(each.seen)
-    return done

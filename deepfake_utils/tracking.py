@@ -1,25 +1,22 @@
 """A person's face through a film: found frame by frame, bridged over short gaps, and steadied.
 
 Landmarks tremble by about a pixel even if the head is still, and a pasted face trembles with them.
-Nothing is smoothed or bridged across a cut. `track_faces` lets frames through one at a time and
-holds back only a short look-ahead; `track_clip` goes over a film twice.
+Nothing is smoothed or bridged across a cut. Frames go through one at a time, and only a short
+look-ahead is held back.
 """
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby, zip_longest
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from .alignment import alignment_of, move, moves, shape_of
 from .following import CutDetector, FaceChoice, FaceFollower
 from .images import check_points
 from .landmarks import STEADY, Landmarker
-from .steadying import Seen, TrackConfig, TrackedFrame, anchor, as_found, one_euro, zero_lag
-from .video import TimedFrame, read_timed_frames, read_video_info
-
-LONGEST_S = 1200.0  # of a film that is gone over twice; 2 KB a frame are kept of it
+from .steadying import Seen, TrackConfig, TrackedFrame, as_found, one_euro, zero_lag
+from .video import TimedFrame
 
 _SMOOTHERS = {"zero-lag": zero_lag, "one-euro": one_euro, "off": as_found}
 
@@ -50,76 +47,6 @@ def track_faces(
     smooth = _SMOOTHERS[config.smoothing]
     for run in _runs(frames, landmarker, config, choose):
         yield from smooth(run, config)
-
-
-def track_clip(
-    read: Callable[[], Iterable[TimedFrame]],
-    landmarker: Landmarker,
-    config: TrackConfig | None = None,
-    choose: FaceChoice | None = None,
-) -> Iterator[TrackedFrame]:
-    """As `track_faces`, in two passes over the film, which align much more truly (see `motion`).
-
-    The first pass looks at all of it and keeps 2 KB a frame; the second one only brings the images.
-    The landmarker sees each frame once.
-
-    Args:
-        read: called twice, gives the frames from the first one on, e.g.
-            `lambda: read_timed_frames(path)`.
-        landmarker: as of `track_faces`.
-        config: likewise.
-        choose: likewise.
-
-    Raises:
-        ValueError: while iterating, as `track_faces`, or if the second pass has other frames.
-    """
-    config = config or TrackConfig()
-    smooth = _SMOOTHERS[config.smoothing]
-    tracked: list[TrackedFrame] = []
-    for run in _runs(read(), landmarker, config, choose):
-        tracked += smooth(anchor(run, config.memory_s), config)
-    for frame, known in zip_longest(read(), tracked):
-        if frame is None or known is None or frame.time_s != known.time_s:
-            raise ValueError(
-                f"read: expected the same {len(tracked)} frames when called again, got others; "
-                "pass a function that begins anew each time"
-            )
-        yield known._replace(image=frame.image)
-
-
-def track_part(
-    path: str | os.PathLike[str],
-    landmarker: Landmarker,
-    start_s: float = 0.0,
-    end_s: float | None = None,
-    stride: int = 1,
-    config: TrackConfig | None = None,
-    choose: FaceChoice | None = None,
-) -> Iterator[TrackedFrame]:
-    """Follow a face through a video file, or a part of it, in the better way that fits.
-
-    In two passes (`track_clip`) where neighbouring frames are at hand to follow the picture by, and
-    the part is no longer than 20 minutes, so that memory does not grow with the film; else in one.
-
-    Args:
-        path: a video file.
-        landmarker: as of `track_faces`; and `config` and `choose` likewise.
-        start_s: where to begin, in seconds.
-        end_s: where to end; None for the clip's end.
-        stride: take every stride-th frame.
-
-    Raises:
-        FileNotFoundError, ValueError: as `video.read_timed_frames`, or while iterating.
-    """
-
-    def read() -> Iterator[TimedFrame]:
-        return read_timed_frames(path, start_s, end_s, stride)
-
-    config = config or TrackConfig()
-    end = read_video_info(path).duration_s if end_s is None else end_s
-    if config.smoothing == "zero-lag" and stride == 1 and end - start_s <= LONGEST_S:
-        return track_clip(read, landmarker, config, choose)
-    return track_faces(read(), landmarker, config, choose)
 
 
 def _runs(

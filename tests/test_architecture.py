@@ -38,7 +38,6 @@ ORDER = (
     "pose",
     "alignment",
     "smoothing",
-    "motion",
     "steadying",
     "following",
     "tracking",

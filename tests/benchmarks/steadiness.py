@@ -28,7 +28,7 @@ from deepfake_utils.landmarks import MESH68, STEADY
 from deepfake_utils.samples import TEST_START_S
 from deepfake_utils.smoothing import jitter, lag
 from deepfake_utils.steadying import TrackConfig
-from deepfake_utils.tracking import track_clip, track_faces
+from deepfake_utils.tracking import track_faces
 from deepfake_utils.umeyama import invert, umeyama
 from deepfake_utils.video import TimedFrame, read_timed_frames
 
@@ -81,13 +81,9 @@ def placed(points):
 
 
 def steadied(read, points, method):
-    """Points (N, 68, 2) found before, smoothed in one pass or in two."""
+    """Points (N, 68, 2) found before, smoothed."""
     known = iter(points)
-    if method == "two passes":
-        tracked = track_clip(read, lambda _: [next(known)])
-    else:
-        config = TrackConfig(smoothing=method)
-        tracked = track_faces(read(), lambda _: [next(known)], config)
+    tracked = track_faces(read(), lambda _: [next(known)], TrackConfig(smoothing=method))
     return np.stack([frame.points for frame in tracked])
 
 
@@ -116,7 +112,7 @@ still = np.stack([landmarker(frame.image)[0] for frame in grainy])
 print("| smoothing | still, points | still, alignment | lag, frames | error | of alignment | dB |")
 print("|---|---|---|---|---|---|---|")
 row("true landmarks", np.repeat(true["a"][:1], 60, axis=0), true)
-for method in ("off", "one-euro", "zero-lag", "two passes"):
+for method in ("off", "one-euro", "zero-lag"):
     steady = {
         name: steadied(partial(read_timed_frames, path), found[name], method)
         for name, path in paths.items()
@@ -133,7 +129,7 @@ for name, used in (
     ("corners of eyes and mouth", np.r_[36, 39, 42, 45, 48, 54]),
 ):
     decibel = pasted(aligned(steady["a"][TEST], used), aligned(steady["b as a"], used))
-    print(f"| two passes, {name} | {decibel:.2f} |", flush=True)
+    print(f"| zero-lag, {name} | {decibel:.2f} |", flush=True)
 
 
 def mean_mesh(meshes):
