@@ -88,6 +88,25 @@ class _Marks:
             image = draw_label(image)
         return self.watermark.write(image, self.mark_id, self.share)
 
+    def draw_still(self, image: Image, label: bool | None = None) -> Image:
+        """As `draw`, of a picture that stands alone: it is read back, and made stronger if need be.
+
+        A grid of faces repeats itself as the mark does, and may hide it.
+
+        Raises:
+            ValueError: if the watermark cannot be read at twice its strength.
+        """
+        for strength in (1.0, 1.5, 2.0):
+            self.share = strength
+            drawn = self.draw(image, label)
+            found = self.watermark.read([drawn])
+            if found is not None and found.mark_id == self.mark_id:
+                return drawn
+        raise ValueError(
+            f"expected a picture in which the watermark can be read, got one for {self.path} that "
+            "hides it; nothing is written: enlarge it or give it a plain margin"
+        )
+
     def seal(self, part: Path) -> None:
         """Add metadata and signature to the finished file, which still lies beside its place."""
         kind = mime_type(self.path)
@@ -217,7 +236,7 @@ def write_picture(
         raise ValueError(f"expected a name ending in {known}, got {path.name!r}")
     check_image(image)
     marks = _Marks(path, visible_label, origin, identity)
-    return _write_still(path, marks.draw(image), marks)
+    return _write_still(path, marks.draw_still(image), marks)
 
 
 def _write_still(path: Path, image: Image, marks: _Marks) -> Path:
@@ -258,13 +277,15 @@ def save_figure(
     note = figure.text(0.995, 1.005, LABEL, ha="right", va="bottom", fontsize=8, color="0.35")
     drawn = io.BytesIO()
     try:
-        # "tight" takes the note in, which lies above the picture.
-        figure.savefig(drawn, format="png", dpi=100, bbox_inches="tight", facecolor="white")
+        # "tight" takes the note in, which lies above the picture. The margin is quiet ground for
+        # the watermark, and not quite white, or half of it would be cut off.
+        look = {"bbox_inches": "tight", "pad_inches": 0.5, "facecolor": "0.95"}
+        figure.savefig(drawn, format="png", dpi=100, **look)
     finally:
         note.remove()
     marks = _Marks(path, True, origin, identity)
     image = np.asarray(Pillow.open(drawn).convert("RGB"))
-    return _write_still(path, marks.draw(image, label=False), marks)
+    return _write_still(path, marks.draw_still(image, label=False), marks)
 
 
 def write_gif(
@@ -304,6 +325,7 @@ def write_gif(
     if not 0.0 < fps <= 50.0:
         raise ValueError(f"fps: expected more than 0 and at most 50, got {fps}")
     marks = _Marks(path, visible_label, origin, identity)
+    marks.draw_still(images[0])  # chooses the strength for all of them
     pages = [Pillow.fromarray(marks.draw(image)) for image in images]
     with whole_file(path) as part:
         pages[0].save(
