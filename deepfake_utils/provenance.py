@@ -279,8 +279,14 @@ def save_figure(
     try:
         # "tight" takes the note in, which lies above the picture. The margin is quiet ground for
         # the watermark, and not quite white, or half of it would be cut off.
-        look = {"bbox_inches": "tight", "pad_inches": 0.5, "facecolor": "0.95"}
-        figure.savefig(drawn, format="png", dpi=100, **look)
+        figure.savefig(
+            drawn,
+            format="png",
+            dpi=100,
+            bbox_inches="tight",
+            pad_inches=0.5,
+            facecolor="0.95",
+        )
     finally:
         note.remove()
     marks = _Marks(path, True, origin, identity)
