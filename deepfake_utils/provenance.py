@@ -19,7 +19,6 @@ import os
 import sys
 from collections.abc import Sequence
 from fractions import Fraction
-from importlib import metadata as packages
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -30,7 +29,17 @@ from .identity import Identity, local_identity
 from .images import Image, check_image, whole_file
 from .label import DISCLOSURE, LABEL, LabelTimer, draw_label
 from .metadata import add_xmp, xmp_packet
-from .signing import SIDECAR, TOOL, Origin, describe, mime_type, need_c2pa, sidecar_of, sign_file
+from .signing import (
+    SIDECAR,
+    TOOL,
+    Origin,
+    describe,
+    mime_type,
+    need_c2pa,
+    package_version,
+    sidecar_of,
+    sign_file,
+)
 from .verification import Provenance, main, read_provenance, read_watermark
 from .video import VideoWriter
 from .watermark import SMALLEST, Watermark
@@ -57,10 +66,7 @@ PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
 
 class _Marks:
-    """The layers of one file, begun before it is written and finished after.
-
-    What may be missing is asked for at the start: a long video should not be lost at its end.
-    """
+    """The layers of one file; what may be missing is asked for before it is written."""
 
     def __init__(
         self,
@@ -111,9 +117,9 @@ class _Marks:
         """Add metadata and signature to the finished file, which still lies beside its place."""
         kind = mime_type(self.path)
         if kind != SIDECAR:
-            add_xmp(part, xmp_packet(DISCLOSURE, f"{TOOL} {_version()}"))
+            add_xmp(part, xmp_packet(DISCLOSURE, f"{TOOL} {package_version()}"))
         manifest = describe(
-            *(self.path.suffix, _version(), self.mark_id, self.visible_label, DISCLOSURE),
+            *(self.path.suffix, package_version(), self.mark_id, self.visible_label, DISCLOSURE),
             self.origin,
         )
         signed = part.with_name(f"{part.name}.signed")
@@ -125,13 +131,6 @@ class _Marks:
             signed.replace(part)
         finally:
             signed.unlink(missing_ok=True)
-
-
-def _version() -> str:
-    try:
-        return packages.version("deepfake-utils")
-    except packages.PackageNotFoundError:  # used from a checkout, not installed
-        return "unknown"
 
 
 class MarkedVideoWriter(VideoWriter):
