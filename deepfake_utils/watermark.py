@@ -217,15 +217,10 @@ class Watermark:
         # Eroded, or the mark would grow strong, and be seen, on the flat side of an edge.
         inner = cv2.blur(cv2.erode(spread, _AROUND), (3, 3))
         busy = cv2.sqrt(cv2.min(cv2.max(inner - 0.2, 0.0), 18.0) / 18.0)  # 0..1
-        light = self.config.strength * cv2.min(_DARK + (1.0 - _DARK) * mean / 60.0, 1.0)
-        least, most = _FLAT * light, (_FLAT + (_BUSY - _FLAT) * busy) * light
+        gain = (_FLAT + (_BUSY - _FLAT) * busy) * cv2.min(_DARK + (1.0 - _DARK) * mean / 60.0, 1.0)
+        rms = cv2.norm(gain) / gain.size**0.5 * pattern_rms
         allowed = 0.98 * 255.0 / 10.0 ** (self.config.psnr_db / 20.0)  # 0.98: what rounding adds
-        allowed /= pattern_rms
-        low, high = (cv2.norm(each) / each.size**0.5 for each in (least, most))
-        # Busy places give way first: the reader learns more from the quiet ones. As the root mean
-        # square of a mixture is at most the mixture of the two, it stays within what is allowed.
-        share = min(1.0, max(0.0, allowed - low) / max(high - low, 1e-6))
-        gain = (least + share * (most - least)) * min(1.0, allowed / low)
+        gain *= min(self.config.strength, allowed / rms)
         self._last = _Gain(cv2.resize(gain, (width, height)), luma, self.config.refresh - 1)
         return self._last.gain
 
