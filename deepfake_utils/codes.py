@@ -21,7 +21,7 @@ SYMBOLS, SYMBOL_BITS = 10, 7
 ID_BITS, CHECK_BITS = 40, 30
 KIND = 0xA1  # first byte of the ids that this package gives: a swapped face, version 1
 
-_CLEAR_PEAK = 5.5  # of the pilot, in standard deviations; the highest seen unmarked is 5.0
+_CLEAR_PEAK = 5.0  # of the pilot, in standard deviations; hardly reached where there is no mark
 _DOUBTFUL = 6  # symbols of which the second best reading is tried too
 
 Plane = NDArray[np.float32]  # (H, W)

@@ -19,21 +19,21 @@ import os
 import sys
 from collections.abc import Sequence
 from fractions import Fraction
-from importlib import metadata as packages
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .codes import new_mark_id
 from .images import Image, check_image, whole_file
 from .label import DISCLOSURE, LABEL, LabelTimer, draw_label
-from .metadata import add_xmp, xmp_packet
-from .signer import Identity, local_identity
-from .signing import SIDECAR, TOOL, Origin, describe, mime_type, need_c2pa, sidecar_of, sign_file
-from .verification import Provenance, main, read_provenance, read_watermark
+from .marks import Marks
+from .signer import Identity
+from .signing import (
+    Origin,
+)
+from .verification import Provenance, main, read_provenance
 from .video import VideoWriter
-from .watermark import SMALLEST, Watermark
+from .watermark import SMALLEST
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,89 +53,7 @@ __all__ = [
     "write_picture",
 ]
 
-# A single picture that repeats itself, such as a grid of faces, hides a mark of the usual strength.
-STILL_STRENGTHS = (1.0, 1.5, 2.0, 3.0, 4.0)
-READABLE = 256  # pixels; a smaller picture bears the mark, but may be too small to read it from
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
-
-
-class _Marks:
-    """The layers of one file, begun before it is written and finished after.
-
-    What may be missing is asked for at the start: a long video should not be lost at its end.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        visible_label: bool,
-        origin: Origin | None,
-        identity: Identity | None,
-        start_s: float = 0.0,
-    ) -> None:
-        need_c2pa()
-        self.path, self.visible_label = path, visible_label
-        self.origin = origin or Origin()
-        self.identity = identity or local_identity()
-        self.watermark = Watermark()
-        # Two marks on top of each other would both be lost: an old one is kept and refreshed.
-        old = None
-        if self.origin.target is not None:
-            old = read_watermark(self.origin.target, start_s)
-        self.mark_id = old.mark_id if old else new_mark_id()
-        self.share = 0.5 if old else 1.0
-
-    def draw(self, image: Image, label: bool | None = None) -> Image:
-        """A copy with label and watermark, (H, W, 3) RGB uint8."""
-        if self.visible_label if label is None else label:
-            image = draw_label(image)
-        return self.watermark.write(image, self.mark_id, self.share)
-
-    def draw_still(self, image: Image, label: bool | None = None) -> Image:
-        """As `draw`, for a picture that must show its watermark by itself: no stronger than needed.
-
-        Raises:
-            ValueError: if the watermark of a picture of some size cannot be read.
-        """
-        if self.visible_label if label is None else label:
-            image = draw_label(image)
-        for strength in STILL_STRENGTHS:
-            marked = self.watermark.write(image, self.mark_id, self.share * strength)
-            found = self.watermark.read([marked])
-            if found is not None and found.mark_id == self.mark_id:
-                return marked
-        if min(image.shape[:2]) >= READABLE:
-            raise ValueError(
-                "expected a picture that can bear a watermark, got one in which it cannot be read; "
-                "save it larger, or with a background that is not pure white or black"
-            )
-        return self.watermark.write(image, self.mark_id, self.share)
-
-    def seal(self, part: Path) -> None:
-        """Add metadata and signature to the finished file, which still lies beside its place."""
-        kind = mime_type(self.path)
-        if kind != SIDECAR:
-            add_xmp(part, xmp_packet(DISCLOSURE, f"{TOOL} {_version()}"))
-        manifest = describe(
-            *(self.path.suffix, _version(), self.mark_id, self.visible_label, DISCLOSURE),
-            self.origin,
-        )
-        signed = part.with_name(f"{part.name}.signed")
-        try:
-            made = sign_file(part, signed, kind, manifest, self.identity, self.origin)
-            if kind == SIDECAR:
-                with whole_file(sidecar_of(self.path)) as beside:
-                    beside.write_bytes(made)
-            signed.replace(part)
-        finally:
-            signed.unlink(missing_ok=True)
-
-
-def _version() -> str:
-    try:
-        return packages.version("deepfake-utils")
-    except packages.PackageNotFoundError:  # used from a checkout, not installed
-        return "unknown"
 
 
 class MarkedVideoWriter(VideoWriter):
@@ -184,7 +102,7 @@ class MarkedVideoWriter(VideoWriter):
                 f"expected frames of at least {SMALLEST} pixels in height and width, got "
                 f"{size_wh}, which have no room for the watermark; enlarge them first"
             )
-        self._marks = _Marks(Path(path), visible_label, origin, identity, audio_start_s)
+        self._marks = Marks(Path(path), visible_label, origin, identity, audio_start_s)
         self._timer = LabelTimer() if label_at == "cuts" else None
         self._next_s, self._step_s = 0.0, 1.0 / float(fps)
         super().__init__(
@@ -239,11 +157,11 @@ def write_picture(
         known = ", ".join(sorted(PICTURE_SUFFIXES))
         raise ValueError(f"expected a name ending in {known}, got {path.name!r}")
     check_image(image)
-    marks = _Marks(path, visible_label, origin, identity)
+    marks = Marks(path, visible_label, origin, identity)
     return _write_still(path, marks.draw_still(image), marks)
 
 
-def _write_still(path: Path, image: Image, marks: _Marks) -> Path:
+def _write_still(path: Path, image: Image, marks: Marks) -> Path:
     from PIL import Image as Pillow
     from PIL.PngImagePlugin import PngInfo
 
@@ -281,11 +199,19 @@ def save_figure(
     note = figure.text(0.995, 1.005, LABEL, ha="right", va="bottom", fontsize=8, color="0.35")
     drawn = io.BytesIO()
     try:
-        # "tight" takes the note in, which lies above the picture.
-        figure.savefig(drawn, format="png", dpi=100, bbox_inches="tight", facecolor="white")
+        # "tight" takes the note in, which lies above the picture. The margin is quiet ground for
+        # the watermark, and not quite white, or half of it would be cut off.
+        figure.savefig(
+            drawn,
+            format="png",
+            dpi=100,
+            bbox_inches="tight",
+            pad_inches=0.5,
+            facecolor="0.95",
+        )
     finally:
         note.remove()
-    marks = _Marks(path, True, origin, identity)
+    marks = Marks(path, True, origin, identity)
     # Pure white and black have no room for the watermark: figures are drawn in 5..250.
     levels = np.rint(np.linspace(5.0, 250.0, 256)).astype(np.uint8)
     image = levels[np.asarray(Pillow.open(drawn).convert("RGB"))]
@@ -328,7 +254,8 @@ def write_gif(
         )
     if not 0.0 < fps <= 50.0:
         raise ValueError(f"fps: expected more than 0 and at most 50, got {fps}")
-    marks = _Marks(path, visible_label, origin, identity)
+    marks = Marks(path, visible_label, origin, identity)
+    marks.draw_still(images[0])  # chooses the strength for all of them
     pages = [Pillow.fromarray(marks.draw(image)) for image in images]
     with whole_file(path) as part:
         pages[0].save(

@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import metadata as packages
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,14 @@ def mime_type(path: Path) -> str:
 def sidecar_of(path: Path) -> Path:
     """Where the manifest of a file lies that has no room for it."""
     return path.with_name(f"{path.name}.c2pa")
+
+
+def package_version() -> str:
+    """Of this package, as installed."""
+    try:
+        return packages.version("deepfake-utils")
+    except packages.PackageNotFoundError:  # used from a checkout
+        return "unknown"
 
 
 def need_c2pa() -> None:

@@ -254,7 +254,13 @@ class Watermark:
         """Peaks of the pilot, and ids there whose CRC is right."""
         side = len(folded)
         spectrum = np.fft.rfft2(folded)
-        spectrum /= np.sqrt(np.abs(spectrum)) + 1e-9  # flattens what is left of the scene
+        for power in (0.75, 1.0):  # how far what is left of the scene is flattened
+            yield from self._decode_flat(spectrum / (np.abs(spectrum) ** power + 1e-9), side)
+
+    def _decode_flat(
+        self, spectrum: NDArray[np.complex128], side: int
+    ) -> Iterator[tuple[float, int]]:
+        """As `_decode`, of the spectrum of a folded tile."""
         match = np.fft.irfft2(spectrum * np.conj(_pilot_spectrum(self.config.key)), (side, side))
         match /= match.std() + 1e-12
         flat = np.fft.irfft2(spectrum, (side, side))

@@ -27,6 +27,7 @@ ORDER = (
     "signer",
     "signing",
     "verification",
+    "marks",
     "provenance",
     "attacks",
     "models",

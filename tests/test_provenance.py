@@ -51,12 +51,12 @@ def test_png_says_what_it_is_in_sight_and_inside(tmp_path, picture):
         assert image.text["Description"] == DISCLOSURE
         assert LABEL in DISCLOSURE
         with_note = np.asarray(image.convert("RGB")).astype(int)
-    figure.savefig(tmp_path / "plain.png", dpi=100, bbox_inches="tight")
+    figure.savefig(tmp_path / "plain.png", dpi=100, bbox_inches="tight", pad_inches=0.5)
     with Pillow.open(tmp_path / "plain.png") as image:
         plain = np.asarray(image.convert("RGB")).astype(int)
     # The note is seen above the picture, and gone again from the figure itself.
-    above = with_note[: len(with_note) - len(plain) + 8]
-    assert 8 < len(above) < 0.15 * len(plain) + 8
+    above = with_note[: len(with_note) - len(plain) + 50]  # the margin is 50 pixels wide
+    assert 58 < len(above) < 0.15 * len(plain) + 50
     assert (above.max(axis=2) < 170).sum() > 50
     assert not figure.texts
     assert [entry.name for entry in path.parent.iterdir()] == ["f.png"]

@@ -1,0 +1,97 @@
+"""The four layers of one file with a swapped face: begun before it is written, ended after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .codes import new_mark_id
+from .images import Image, whole_file
+from .label import DISCLOSURE, draw_label
+from .metadata import add_xmp, xmp_packet
+from .signer import Identity, local_identity
+from .signing import (
+    SIDECAR,
+    TOOL,
+    Origin,
+    describe,
+    mime_type,
+    need_c2pa,
+    package_version,
+    sidecar_of,
+    sign_file,
+)
+from .verification import read_watermark
+from .watermark import Watermark
+
+# A single picture that repeats itself, such as a grid of faces, hides a mark of the usual strength.
+STILL_STRENGTHS = (1.0, 1.5, 2.0, 3.0, 4.0)
+READABLE = 256  # pixels; a smaller picture bears the mark, but may be too small to read it from
+
+
+class Marks:
+    """The layers of one file; what may be missing is asked for before it is written."""
+
+    def __init__(
+        self,
+        path: Path,
+        visible_label: bool,
+        origin: Origin | None,
+        identity: Identity | None,
+        start_s: float = 0.0,
+    ) -> None:
+        need_c2pa()
+        self.path, self.visible_label = path, visible_label
+        self.origin = origin or Origin()
+        self.identity = identity or local_identity()
+        self.watermark = Watermark()
+        # Two marks on top of each other would both be lost: an old one is kept and refreshed.
+        old = None
+        if self.origin.target is not None:
+            old = read_watermark(self.origin.target, start_s)
+        self.mark_id = old.mark_id if old else new_mark_id()
+        self.share = 0.5 if old else 1.0
+
+    def draw(self, image: Image, label: bool | None = None) -> Image:
+        """A copy with label and watermark, (H, W, 3) RGB uint8."""
+        if self.visible_label if label is None else label:
+            image = draw_label(image)
+        return self.watermark.write(image, self.mark_id, self.share)
+
+    def draw_still(self, image: Image, label: bool | None = None) -> Image:
+        """As `draw`, for a picture that must show its watermark by itself: no stronger than needed.
+
+        Raises:
+            ValueError: if the watermark of a picture of some size cannot be read.
+        """
+        if self.visible_label if label is None else label:
+            image = draw_label(image)
+        for strength in STILL_STRENGTHS:
+            marked = self.watermark.write(image, self.mark_id, self.share * strength)
+            found = self.watermark.read([marked])
+            if found is not None and found.mark_id == self.mark_id:
+                return marked
+        if min(image.shape[:2]) >= READABLE:
+            raise ValueError(
+                "expected a picture that can bear a watermark, got one in which it cannot be read; "
+                "save it larger, or with a background that is not pure white or black"
+            )
+        return self.watermark.write(image, self.mark_id, self.share)
+
+    def seal(self, part: Path) -> None:
+        """Add metadata and signature to the finished file, which still lies beside its place."""
+        kind = mime_type(self.path)
+        if kind != SIDECAR:
+            add_xmp(part, xmp_packet(DISCLOSURE, f"{TOOL} {package_version()}"))
+        manifest = describe(
+            *(self.path.suffix, package_version(), self.mark_id, self.visible_label, DISCLOSURE),
+            self.origin,
+        )
+        signed = part.with_name(f"{part.name}.signed")
+        try:
+            made = sign_file(part, signed, kind, manifest, self.identity, self.origin)
+            if kind == SIDECAR:
+                with whole_file(sidecar_of(self.path)) as beside:
+                    beside.write_bytes(made)
+            signed.replace(part)
+        finally:
+            signed.unlink(missing_ok=True)
