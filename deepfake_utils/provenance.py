@@ -28,9 +28,7 @@ from .images import Image, check_image, whole_file
 from .label import DISCLOSURE, LABEL, LabelTimer, draw_label
 from .marks import Marks
 from .signer import Identity
-from .signing import (
-    Origin,
-)
+from .signing import Origin
 from .verification import Provenance, main, read_provenance
 from .video import VideoWriter
 from .watermark import SMALLEST

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 import deepfake_utils.signer as identities
-from deepfake_utils import provenance, signing
+from deepfake_utils import marks, provenance, signing
 from deepfake_utils.consent import ConsentNote
 from deepfake_utils.images import read_image
 from deepfake_utils.metadata import add_xmp, read_metadata, xmp_packet
@@ -225,7 +225,7 @@ def test_an_organisation_signs_with_files_or_a_function(tmp_path, frames):
 @pytest.mark.parametrize("name", ["v.mp4", "p.png", "g.gif"])
 def test_what_cannot_be_signed_is_not_written(tmp_path, frames, name, monkeypatch):
     wrong = Identity(make_chain()[1], make_chain()[0])  # the key of another chain
-    monkeypatch.setattr(provenance, "local_identity", lambda: wrong)
+    monkeypatch.setattr(marks, "local_identity", lambda: wrong)
     path = tmp_path / "out" / name
     with pytest.raises(OSError, match="nothing is written: check the certificate chain"):
         WRITERS[name](path, frames)

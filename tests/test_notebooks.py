@@ -106,6 +106,7 @@ def test_quickstart_shows_pictures_forms_and_videos(quickstart):
     assert shown.count("text/markdown") == 1  # the scorecard
 
 
+@pytest.mark.slow
 def test_the_score_notebook_tells_good_swaps_from_bad(tmp_path):
     copy = tmp_path / "executed.ipynb"
     done = subprocess.run(
@@ -132,6 +133,7 @@ def test_quickstart_leaves_files_that_say_what_they_are(quickstart):
         assert found.sound and found.bases == ("synthetic",)
 
 
+@pytest.mark.slow
 def test_marking_notebook_runs(tmp_path):
     copy = tmp_path / "executed.ipynb"
     environment = {**os.environ, "FAST_RUN": "1", "DEEPFAKE_OUTPUT": str(tmp_path)}
