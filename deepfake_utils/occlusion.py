@@ -41,7 +41,7 @@ def visible(
     faces: torch.Tensor,
     redrawn: torch.Tensor,
     inside: torch.Tensor,
-    limit: float = 0.35,
+    limit: float = 0.45,
     usual: float | None = None,
 ) -> torch.Tensor:
     """How far each pixel of a face is uncovered.

@@ -216,13 +216,13 @@ def side_by_side(
 
 
 def _named(image: Image, name: str) -> Image:
-    """A picture with a name at its bottom left."""
-    scale = image.shape[0] / 700.0
-    at = (round(16 * scale), image.shape[0] - round(16 * scale))
-    for colour, thick in ((0, 4), (255, 1)):  # white with a dark edge shows on any ground
-        cv2.putText(
-            image, name, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (colour,) * 3, thick, cv2.LINE_AA
-        )
+    """A picture with a name at its bottom left, on a dark ground."""
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, image.shape[0] / 700.0
+    (width, height), _ = cv2.getTextSize(name, font, scale, 1)
+    pad, bottom = round(height * 0.6), len(image)
+    box = image[bottom - height - 2 * pad :, : width + 2 * pad]
+    box[:] = np.rint(box * 0.35).astype(np.uint8)
+    cv2.putText(image, name, (pad, bottom - pad), font, scale, (255,) * 3, 1, cv2.LINE_AA)
     return image
 
 

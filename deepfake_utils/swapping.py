@@ -34,13 +34,13 @@ class SwapConfig:
 
     identity: Identity = "B"  # whose face is drawn
     feather: float = 0.12  # width of the mask's soft edge
-    erode: float = 0.0  # how much smaller the mask is than the landmarks' hull; below 0 larger
+    erode: float = -0.04  # how much smaller the mask is than the landmarks' hull; below 0 larger
     forehead: float = 0.2  # how far the mask reaches above the brows
     learned_mask: bool = True  # use the network's own mask if it draws one, else the landmarks'
     colour: ColourMatch = "lab"  # how the drawn face gets the frame's colours (see colour)
     blend: Blend = "alpha"  # how it is laid over the frame (see blending)
     sharpness: float = 0.0  # unsharp masking of the drawn face; 0 is none, 1 is strong
-    covered: float = 0.35  # how unlike its redrawing a covered place is (see occlusion)
+    covered: float = 0.45  # how unlike its redrawing a covered place is (see occlusion)
     least_visible: float = 0.35  # share of the face that must be uncovered, or the frame stays
     most_yaw_deg: float = 50.0  # a head turned further stays; the face fades out before that
     batch_size: int = 16  # frames that are drawn at once

@@ -47,7 +47,7 @@ def test_only_the_face_is_changed(frame, points, model):
     brows = points[17:27] - [0.0, 0.35 * np.ptp(points[17:, 1])]
     outline = cv2.convexHull(np.vstack([points, brows]).astype(np.float32))
     cv2.fillConvexPoly(hull, np.rint(outline).astype(np.int32), 1)
-    assert not changed[cv2.dilate(hull, np.ones((5, 5))) == 0].any()
+    assert not changed[cv2.dilate(hull, np.ones((19, 19))) == 0].any()
     assert changed[hull > 0].mean() > 0.5
 
 

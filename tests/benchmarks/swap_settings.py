@@ -3,9 +3,9 @@
     python tests/benchmarks/swap_settings.py output/run [--only NAME ...] [--json PATH]
 
 Takes a trained network (`make demo` leaves one in output/run), puts person B's face on person A's
-last 4 s with each setting in turn, before any encoding, and prints a Markdown table. Enlarging the
-drawn face is tried with a super-resolution network that is trained here on the crops beside the run
-(output/faces/b) for --minutes.
+last 4 s with each setting in turn, before any encoding, and prints a Markdown table. With --enlarge
+a last row is of drawn faces made twice as large by a super-resolution network, which is trained
+here, in a minute, on person B's crops in that folder (output/faces/b).
 """
 
 import argparse
@@ -14,6 +14,7 @@ import math
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 import deepfake_utils as du
@@ -22,6 +23,8 @@ from deepfake_utils.rendering import swap_clip
 from deepfake_utils.samples import TEST_START_S
 from deepfake_utils.scorecard import score_swap
 from deepfake_utils.steadying import TrackConfig
+from deepfake_utils.superres import SuperResolutionConfig, SuperResolver
+from deepfake_utils.superres_training import SuperResolutionTrainConfig, train_superres
 
 # name -> what is changed in the swap, and in the tracking
 VARIANTS = {
@@ -39,9 +42,11 @@ VARIANTS = {
     "feather 0.12": ({"feather": 0.12}, {}),
     "feather 0.2": ({"feather": 0.2}, {}),
     "mask smaller by 0.04": ({"erode": 0.04}, {}),
+    "mask as large as the hull": ({"erode": 0.0}, {}),
     "mask larger by 0.04": ({"erode": -0.04}, {}),
     "sharpness 0.3": ({"sharpness": 0.3}, {}),
     "sharpness 0.6": ({"sharpness": 0.6}, {}),
+    "covered from 0.35 on": ({"covered": 0.35}, {}),
     "covered parts not looked for": ({"covered": math.inf}, {}),
 }
 COLUMNS = {
@@ -67,9 +72,24 @@ def load_model(path):
     return saved.best_model()
 
 
-def swapped_frames(model, changes, tracking):
+def enlarging(folder, size, coverage):
+    """A network that doubles faces of `size`, from crops cut as closely as the network's."""
+    faces = du.load_faces(folder)
+    view = round(len(faces.images[0]) * faces.coverage / coverage)
+    edge = (len(faces.images[0]) - view) // 2
+    inner = faces.images[::8, edge : edge + view, edge : edge + view]
+    large = [cv2.resize(image, (2 * size,) * 2, interpolation=cv2.INTER_AREA) for image in inner]
+    resolver = SuperResolver(SuperResolutionConfig(scale=2, residual=True))
+    settings = SuperResolutionTrainConfig(steps=1500, shrink=(1.0,))
+    for _ in train_superres(resolver, large, settings):
+        pass
+    return resolver
+
+
+def swapped_frames(model, changes, tracking, resolver=None):
     """The swap of the test part, and milliseconds a frame."""
-    swapper = du.Swapper(model, du.MeshLandmarker(), du.SwapConfig(**changes))
+    config = du.SwapConfig(**changes)
+    swapper = du.Swapper(model, du.MeshLandmarker(), config, resolver=resolver)
     began = time.perf_counter()
     track = TrackConfig(**tracking)
     frames = [
@@ -101,13 +121,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="a run's folder or a checkpoint")
     parser.add_argument("--only", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--enlarge", type=Path, help="a folder of person B's crops")
     parser.add_argument("--json", type=Path, help="write the numbers there, too")
     arguments = parser.parse_args()
     model, results = load_model(arguments.run), {}
     print("| setting | " + " | ".join(COLUMNS) + " | ms a frame |")
     print("|---|" + "---|" * (len(COLUMNS) + 1))
-    for name in arguments.only:
-        frames, spent_ms = swapped_frames(model, *VARIANTS[name])
+    rows = [(name, *VARIANTS[name], None) for name in arguments.only]
+    if arguments.enlarge:
+        resolver = enlarging(arguments.enlarge, model.config.image_size, model.config.coverage)
+        rows.append(("drawn face made twice as large", {}, {}, resolver))
+    for name, *changes in rows:
+        frames, spent_ms = swapped_frames(model, *changes)
         results[name] = {**score(frames), "ms": spent_ms}
         cells = [f"{results[name].get(key, np.nan):.{d}f}" for key, d in COLUMNS.values()]
         print(f"| {name} | " + " | ".join(cells) + f" | {spent_ms:.0f} |", flush=True)
