@@ -62,8 +62,9 @@ fan: $(STAMP) ## add face-alignment, the second landmark detector
 demo: $(STAMP) ## run the quick-start notebook on the sample clips; results are in output/
 	@$(PY) notebooks/run.py 00_quickstart.ipynb
 
+# Two files at a time: threads of two processes would only wait for each other, so one each.
 test: $(STAMP) ## the fast tests; ARGS="..." goes to pytest
-	@$(PY) -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-slow test-real test-gpu: $(STAMP) ## the tests with that marker
 	@$(PY) -m pytest -m $(@:test-%=%) $(ARGS)

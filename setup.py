@@ -57,6 +57,7 @@ setup(
             "pre-commit",
             "psutil",
             "pytest",
+            "pytest-xdist",
             "ruff",
         ],
     },
