@@ -69,7 +69,7 @@ class FaceChoice:
     unit: Literal["pixels", "shares"] = "pixels"  # of `position`; shares of width and height, 0..1
     reference: NDArray[Any] | None = None  # (D,) embedding of the person
     embed: Callable[[Image, Points], NDArray[Any]] | None = None  # frame, (68, 2) -> (D,)
-    max_distance: float = 0.5  # cosine distance, 0..2, up to which it is that person
+    max_distance: float = 0.1  # cosine distance, 0..2, up to which it is them; for IdentityModel
     recheck_s: float | None = 1.0  # how often the reference is compared again; None is never
 
     def __post_init__(self) -> None:

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from deepfake_utils import identity
+from deepfake_utils.following import FaceChoice
 from deepfake_utils.identity import IdentityModel, identity_available
+from deepfake_utils.landmarks import MeshLandmarker
 from deepfake_utils.measures import identity_samples
 from deepfake_utils.samples import load_truth, sample_clips
-from deepfake_utils.video import read_frames
+from deepfake_utils.tracking import track_faces
+from deepfake_utils.video import TimedFrame, read_frames
 
 needs_dlib = pytest.mark.skipif(not identity_available(), reason="needs the extra `score`")
 pytestmark = pytest.mark.score
@@ -84,3 +87,16 @@ def test_without_the_extra_it_says_how_to_install_it(monkeypatch):
     assert not identity_available()
     with pytest.raises(ImportError, match=r"pip install 'deepfake-utils\[score\]'"):
         IdentityModel()
+
+
+@needs_dlib
+@pytest.mark.parametrize("who", [0, 1])
+def test_of_two_people_the_one_like_the_reference_is_followed(model, who):
+    clips, find = sample_clips(), MeshLandmarker()
+    pair = [next(iter(read_frames(clip))) for clip in (clips.person_a, clips.person_b)]
+    both = np.hstack(pair)
+    later = next(iter(read_frames((clips.person_a, clips.person_b)[who], 4.0, 4.04)))
+    reference = model(later, find(later)[0])  # another moment than the one searched
+    choose = FaceChoice("reference", reference=reference, embed=model)
+    (tracked,) = track_faces([TimedFrame(both, 0.0)], find, choose=choose)
+    assert (tracked.points[:, 0].mean() > 384) == bool(who)
