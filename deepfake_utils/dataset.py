@@ -22,8 +22,8 @@ from .augmentation import Augment
 from .consent import require_consent
 from .devices import pick_device
 from .extraction import FaceSet, load_faces
-from .faces import face_mask
-from .landmarks import FLIP68, LEFT_EYE, MOUTH, RIGHT_EYE
+from .faces import face_mask, feature_mask
+from .landmarks import FLIP68
 from .warping import WarpConfig, Warps, draw_warps, warp_batch
 
 FINER = 1.25  # crops are kept this much finer than the network's pixels, to be sampled from
@@ -54,13 +54,9 @@ def weight_map(
         (size, size) float32.
     """
     weight = background + (1.0 - background) * face_mask(landmarks, (size, size), feather=0.05)
-    for part in (RIGHT_EYE, LEFT_EYE, MOUTH):
-        hull = cv2.convexHull(landmarks[part].astype(np.float32))
-        filled = np.zeros((size, size), np.float32)
-        cv2.fillConvexPoly(filled, np.rint(hull).astype(np.int32), 1.0)
-        reach = max(1, size // 24)
-        grown = cv2.dilate(filled, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
-        weight = weight + (features - 1.0) * cv2.GaussianBlur(grown, (0, 0), reach / 2)
+    reach = max(1, size // 24)
+    features_at = feature_mask(landmarks, (size, size), reach)
+    weight = weight + (features - 1.0) * cv2.GaussianBlur(features_at, (0, 0), reach / 2)
     return weight.astype(np.float32)
 
 

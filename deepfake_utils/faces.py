@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .images import Image, Mask, Matrix, Points, check_image, check_points
-from .landmarks import INNER, LEFT_BROW, RIGHT_BROW, STEADY
+from .landmarks import INNER, LEFT_BROW, LEFT_EYE, MOUTH, RIGHT_BROW, RIGHT_EYE, STEADY
 from .umeyama import transform_points, umeyama
 
 BROWS = slice(RIGHT_BROW.start, LEFT_BROW.stop)
@@ -177,6 +177,29 @@ def face_mask(
         _shrink(mask, reach), (0, 0), reach / 2.0, borderType=cv2.BORDER_CONSTANT
     )
     return np.asarray(np.minimum(soft * mask, 1.0), np.float32)
+
+
+def feature_mask(landmarks: Points, size_hw: tuple[int, int], reach: int = 1) -> Mask:
+    """Where the face itself changes: the hulls of both eyes and of the mouth, grown.
+
+    Args:
+        landmarks: (68, 2), (x, y) in pixels of the mask.
+        size_hw: height and width of the mask in pixels.
+        reach: how far they grow on all sides, in pixels.
+
+    Returns:
+        (H, W) float32, 0 or 1.
+
+    Raises:
+        ValueError: if the landmarks are not (68, 2).
+    """
+    landmarks = check_points(landmarks, 68, "landmarks")
+    mask = np.zeros(size_hw, np.float32)
+    for part in (RIGHT_EYE, LEFT_EYE, MOUTH):
+        hull = cv2.convexHull(landmarks[part].astype(np.float32))
+        cv2.fillConvexPoly(mask, np.rint(hull).astype(np.int32), 1.0)
+    square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    return np.asarray(cv2.dilate(mask, square), np.float32)
 
 
 def _shrink(mask: NDArray[Any], pixels: int) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from .autoencoder import IDENTITIES, FaceSwapAutoencoder, Identity
 from .blending import Blend, edge_fade, paste_face, sharpen
 from .colour import ColourMatch, match_colour
 from .devices import pick_device, pick_dtype, place
-from .faces import AlignedFace, align_face, face_mask
+from .faces import AlignedFace, align_face, face_mask, feature_mask
 from .images import Image, Mask, Matrix, Points, check_one_of, to_image, to_tensor
 from .landmarks import Landmarker
 from .occlusion import visible
@@ -23,6 +23,7 @@ from .pose import head_pose
 from .superres import SuperResolver, upscale_rgb
 
 MASK_SIZE = 256  # side of the crop that masks are drawn in, in pixels
+FEATURE_REACH = 0.05  # how far eyes and mouth move beyond their hulls, as a share of the crop
 FADE_DEG = 10.0  # over so many degrees of yaw a head that turns away fades out
 
 Outcome = Literal["swapped", "partly covered", "covered", "turned away", "no face", "other person"]
@@ -40,7 +41,7 @@ class SwapConfig:
     colour: ColourMatch = "lab"  # how the drawn face gets the frame's colours (see colour)
     blend: Blend = "alpha"  # how it is laid over the frame (see blending)
     sharpness: float = 0.0  # unsharp masking of the drawn face; 0 is none, 1 is strong
-    covered: float = 0.45  # how unlike its redrawing a covered place is (see occlusion)
+    covered: float = 0.3  # how unlike its way there and back a covered place is (see occlusion)
     least_visible: float = 0.35  # share of the face that must be uncovered, or the frame stays
     most_yaw_deg: float = 50.0  # a head turned further stays; the face fades out before that
     batch_size: int = 16  # frames that are drawn at once
@@ -158,24 +159,27 @@ class Swapper:
             shares = [(face.landmarks + 0.5) / face.image.shape[0] for face in faces]
             points = torch.from_numpy(np.stack(shares)).float().to(self.device)  # (B, 68, 2)
         (other,) = {*IDENTITIES} - {self.config.identity}
-        own: torch.Tensor | None = None
+        back: torch.Tensor | None = None
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            code = self.model.encode(stack, points)
-            drawn = self.model.decoders[self.config.identity](code)  # (B, 3 or 4, S, S)
+            drawn = self.model(stack, self.config.identity, points)  # (B, 3 or 4, S, S)
+            colours = drawn[:, :3].float()
             if math.isfinite(self.config.covered):
-                own = self.model.decoders[other](code)[:, :3]
-        colours = drawn[:, :3].float()
+                back = self.model(colours.clamp(0.0, 1.0), other, points)[:, :3]
         if self.resolver is not None:
             colours = upscale_rgb(colours, self.resolver)
         images = [to_image(face) for face in colours]
         nothing: list[Mask | None] = [None] * len(faces)
         masks = nothing if drawn.shape[1] == 3 else list(drawn[:, 3].float().cpu().numpy())
         seen = nothing
-        if own is not None:
-            hulls = [face_mask(face.landmarks, face.image.shape[:2]) for face in faces]
-            inside = torch.from_numpy(np.stack(hulls)).to(self.device)
-            usual = self.model.usual_error.get(other)
-            seen = list(visible(stack, own, inside, self.config.covered, usual).cpu().numpy())
+        if back is not None:
+            size = self.model.config.image_size
+            at = [face.landmarks for face in faces]
+            hulls = np.stack([face_mask(points, (size, size)) for points in at])
+            reach = round(FEATURE_REACH * size)
+            features = np.stack([feature_mask(points, (size, size), reach) for points in at])
+            inside, changing = (torch.from_numpy(m).to(self.device) for m in (hulls, features))
+            limit, usual = self.config.covered, self.model.usual_error.get(other)
+            seen = list(visible(stack, back, inside, limit, usual, changing).cpu().numpy())
         return [DrawnFace(*each) for each in zip(images, masks, seen, strict=True)]
 
     def swap_points(

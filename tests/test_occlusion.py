@@ -65,6 +65,21 @@ def test_a_face_that_is_mostly_covered_is_so_by_what_is_usual(pair):
     assert visible(covered, redrawn, INSIDE)[0, 24:].mean() > 0.3  # it cannot know by itself
 
 
+def test_a_mouth_that_comes_back_otherwise_is_covered_only_with_something_beside_it(pair):
+    face, redrawn = pair
+    mouth = torch.zeros(1, 64, 64)
+    mouth[:, 38:54, 20:44] = 1.0
+    teeth = face.clone()
+    teeth[..., 42:50, 25:39] = 1.0 - redrawn[..., 42:50, 25:39].round()
+    assert visible(teeth, redrawn, INSIDE).min() < 0.1
+    assert visible(teeth, redrawn, INSIDE, changing=mouth).min() == 1.0
+    hand = teeth.clone()
+    hand[..., 40:, 4:42] = 1.0 - redrawn[..., 40:, 4:42].round()
+    seen = visible(hand, redrawn, INSIDE, changing=mouth)[0]
+    assert seen[44:50, 26:38].max() < 0.1 and seen[46:60, 8:16].max() < 0.1
+    assert seen[:24].min() == 1.0
+
+
 def test_light_that_is_different_covers_nothing(pair):
     face, redrawn = pair
     warm = (face * torch.tensor([0.9, 0.75, 0.6])[:, None, None] + 0.05).clamp(0, 1)
