@@ -222,8 +222,8 @@ class FaceSwapAutoencoder(nn.Module):
         seed: of its first weights.
 
     Attributes:
-        usual_error: how far the drawing of an uncovered face as the same person is off, for each
-            person, see `occlusion.usual_error`; empty until `Trainer.evaluate` has measured it.
+        usual_error: how unlike an uncovered face usually comes back from a swap there and back, for
+            each person, see `occlusion.usual_error`; empty until `Trainer.evaluate` measured it.
         consent: what is passed on of the consent of the people it was trained on.
     """
 

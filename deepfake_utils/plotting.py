@@ -39,7 +39,7 @@ def _figure_class() -> type[Figure]:
     return ShownFigure
 
 
-def _figure(width_in: float, height_in: float) -> Figure:
+def blank_figure(width_in: float, height_in: float) -> Figure:
     """An empty figure of that size, laid out so that nothing overlaps."""
     return _figure_class()(figsize=(width_in, height_in), layout="constrained")
 
@@ -64,7 +64,7 @@ def show_images(
     columns = max(1, min(columns, len(images)))
     rows = -(-len(images) // columns)
     cell = min(3.0, 11.0 / columns)
-    figure = _figure(cell * columns, (cell + 0.25 * bool(titles)) * rows)
+    figure = blank_figure(cell * columns, (cell + 0.25 * bool(titles)) * rows)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
@@ -84,7 +84,7 @@ def plot_landmarks(frame: Image, faces: Sequence[Points]) -> Figure:
         faces: (68, 2) points (x, y) in pixels each; may be empty.
     """
     check_image(frame, "frame")
-    figure = _figure(5.5, 5.5 * frame.shape[0] / frame.shape[1] + 0.3)
+    figure = blank_figure(5.5, 5.5 * frame.shape[0] / frame.shape[1] + 0.3)
     axis = figure.subplots()
     axis.imshow(frame)
     axis.set_axis_off()
@@ -109,7 +109,7 @@ def plot_pairs(batch: Batch, count: int = 8) -> Figure:
         raise ValueError(f"count: expected at least 1, got {count}")
     rows = (batch.warped, batch.target, batch.weight.expand_as(batch.target) / batch.weight.max())
     shown = min(count, len(batch.warped))
-    figure = _figure(11.0, 11.0 / shown * 3 + 0.1)
+    figure = blank_figure(11.0, 11.0 / shown * 3 + 0.1)
     axes = figure.subplots(3, shown, squeeze=False)
     for line, tensor, name in zip(axes, rows, ("warped", "target", "weight"), strict=True):
         for axis, picture in zip(line, tensor, strict=False):
@@ -200,7 +200,7 @@ def plot_prediction_grid(
     """
     columns = predict_all(model, faces_a, faces_b)
     rows = len(columns[0])
-    figure = _figure(9.0, 1.5 * rows + 0.5)
+    figure = blank_figure(9.0, 1.5 * rows + 0.5)
     axes = figure.subplots(rows, 6, squeeze=False)
     for column, (name, faces) in enumerate(zip(GRID_TITLES, columns, strict=True)):
         axes[0][column].set_title(name, fontsize=11)
@@ -224,7 +224,7 @@ def plot_losses(history: Sequence[StepResult], scores: Sequence[tuple[int, float
     """
     if not history:
         raise ValueError("expected at least one training step, got none; train first")
-    figure = _figure(7.0, 3.2)
+    figure = blank_figure(7.0, 3.2)
     axis = figure.subplots()
     steps = np.array([result.step for result in history])
     blocks = np.array_split(np.arange(len(steps)), min(50, len(steps)))
@@ -259,7 +259,7 @@ def plot_scorecard(card: Scorecard) -> Figure:
     """
     if not card.rows:
         raise ValueError("expected a card with figures, got an empty one")
-    figure = _figure(8.0, 0.62 * len(card.rows) + 0.4)
+    figure = blank_figure(8.0, 0.62 * len(card.rows) + 0.4)
     axes = figure.subplots(len(card.rows), 1, squeeze=False)[:, 0]
     for axis, row in zip(axes, card.rows, strict=True):
         for value, mark, colour, size, name in (

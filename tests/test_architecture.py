@@ -73,6 +73,7 @@ ORDER = (
     "card",
     "scorecard",
     "plotting",
+    "overview",
     "project",
     "fetching",
     "notebook",

@@ -46,7 +46,7 @@ VARIANTS = {
     "mask larger by 0.04": ({"erode": -0.04}, {}),
     "sharpness 0.3": ({"sharpness": 0.3}, {}),
     "sharpness 0.6": ({"sharpness": 0.6}, {}),
-    "covered from 0.35 on": ({"covered": 0.35}, {}),
+    "covered from 0.2 on": ({"covered": 0.2}, {}),
     "covered parts not looked for": ({"covered": math.inf}, {}),
 }
 COLUMNS = {
