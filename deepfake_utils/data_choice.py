@@ -215,9 +215,15 @@ class DataChoice:
             )
         return Subject(**said["subject"])
 
-    def agree(self, subject: Subject) -> None:
-        """Say whose face the chosen clip shows and why it may be used; for this clip only."""
-        said = {"clip": self.clip.path, "subject": dataclasses.asdict(subject)}
+    def agree(self, subject: Subject | None) -> None:
+        """Say whose face the chosen clip shows and why it may be used; for this clip only.
+
+        Args:
+            subject: the person; None takes back what was said.
+        """
+        said = {}
+        if subject is not None:
+            said = {"clip": self.clip.path, "subject": dataclasses.asdict(subject)}
         everybody = self.project.read("consents", {})
         self.project.write("consents", {**everybody, self.person: said})
 

@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .downloading import PIECE, Progress, download, plain_name
 from .project import Project
@@ -112,6 +112,17 @@ def save_upload(
         path = folder / f"{Path(plain).stem}-{number}{Path(plain).suffix}"
         number += 1
     return part.replace(path)
+
+
+def uploaded(value: Any) -> list[tuple[str, bytes | memoryview]]:
+    """What a FileUpload widget holds: (name, content) of each file.
+
+    Args:
+        value: of ipywidgets 7, a dict of names; or of 8, a tuple of dicts.
+    """
+    if isinstance(value, dict):
+        return [(name, each["content"]) for name, each in value.items()]
+    return [(each["name"], each["content"]) for each in value]
 
 
 def find_clip(

@@ -30,6 +30,7 @@ from IPython.display import Image as InlineImage
 
 from .archives import unpack
 from .consent import Basis, Subject, write_consent
+from .data_panel import DataPanel
 from .downloading import download
 from .fetching import find_clip, in_colab, mount_drive, open_project
 from .samples import TEST_START_S
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClipChoice",
     "ConfigForm",
+    "DataPanel",
     "Live",
     "NetworkChoice",
     "RunLog",

@@ -80,6 +80,7 @@ ORDER = (
     "fetching",
     "clip_facts",
     "data_choice",
+    "data_widgets",
     "data_panel",
     "notebook",
 )
