@@ -92,8 +92,9 @@ def look_at(clip: Clip, landmarker: Landmarker) -> tuple[ClipFacts, list[Image],
             f"{clip.start_s}"
         )
     end_s = min(info.duration_s, clip.end_s or info.duration_s)
-    middle_s = (clip.start_s + end_s) / 2
-    frames = [frame_at(info, time_s) for time_s in (clip.start_s, middle_s, end_s - 1e-3)]
+    last_s = max(clip.start_s, end_s - 0.5 / info.fps)  # the end itself is not included
+    moments = (clip.start_s, (clip.start_s + end_s) / 2, last_s)
+    frames = [frame_at(info, time_s) for time_s in moments]
     found = [landmarker(frame) for frame in frames]
     points = [faces[0] if faces else np.empty((0, 2)) for faces in found]
     high = max((float(np.ptp(each[:, 1])) for each in points if len(each)), default=0.0)
@@ -110,13 +111,15 @@ def frame_at(info: VideoInfo, time_s: float) -> Image:
     frame_s = 1.0 / info.fps
     problem: ValueError | None = None
     for back_s in (frame_s, 1.0, 10.0):  # uneven rates, and lengths that a container only guesses
-        begin_s = max(0.0, time_s - back_s)
+        begin_s, seen = max(0.0, time_s - back_s), None
         try:
-            for frame in read_timed_frames(info.path, begin_s, max(time_s, begin_s) + frame_s / 2):
-                seen = frame.image
-                if frame.time_s > time_s:
+            for frame in read_timed_frames(info.path, begin_s):
+                if seen is not None and frame.time_s > time_s + 1e-3:  # containers round to 1 ms
                     break
-            return seen
+                seen = frame.image
         except ValueError as error:
-            problem = problem or error
+            problem = error
+        else:
+            if seen is not None:
+                return seen
     raise ValueError(str(problem)) from problem

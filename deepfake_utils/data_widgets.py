@@ -189,15 +189,11 @@ class DataWidgets:
     def _take_upload(self) -> None:
         for name, content in uploaded(self._upload.value):
             self._panel.use_upload(name, content)
-        self._filling = True
-        try:  # so that the browser's copy does not stay in memory
-            if isinstance(self._upload.value, dict):
-                self._upload.value.clear()
-                self._upload._counter = 0
-            else:
-                self._upload.value = ()
-        finally:
-            self._filling = False
+        # So that the browser's copy does not stay in memory.
+        if hasattr(self._upload, "_counter"):  # ipywidgets 7
+            self._fill(self._upload, metadata=[], data=[], _counter=0)
+        else:
+            self._fill(self._upload, value=())
 
     def _fetch(self) -> None:
         self._progress.value = 0
