@@ -44,7 +44,7 @@ class ClipFacts:
             )
         elif missing:
             said.append(
-                f"No face was found in the {' and '.join(missing)} frame: a part of the clip may "
+                f"No face was found in the {_listed(missing)} frame: a part of the clip may "
                 "show nobody, which is skipped; trim it if it is much."
             )
         if max(self.faces) > 1:
@@ -61,12 +61,16 @@ class ClipFacts:
         info = self.info
         sound = "with sound" if info.has_audio else "without sound"
         found = [place for place, count in zip(PLACES, self.faces, strict=True) if count]
-        seen = f"a face in the {', '.join(found)} frame" if found else "no face"
+        seen = f"a face in the {_listed(found)} frame" if found else "no face"
         return (
             f"{info.path.name}: {info.width}x{info.height}, {info.fps:.4g} frames a second, "
             f"{info.duration_s:.1f} s, {sound}; used from {self.start_s:.1f} to {self.end_s:.1f} "
             f"s, {seen}"
         )
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def look_at(clip: Clip, landmarker: Landmarker) -> tuple[ClipFacts, list[Image], list[Points]]:

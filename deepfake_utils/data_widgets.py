@@ -69,7 +69,9 @@ class DataWidgets:
         self._choices()
         self._trimming()
         self._agreeing()
-        look = widgets.Layout(width="980px", border="1px solid #ccc", padding="8px")
+        look = widgets.Layout(
+            width="100%", max_width="980px", border="1px solid #ccc", padding="8px"
+        )
         title = widgets.HTML(f"<b>{WHO[panel.person]}</b>")
         parts = [title, self._way, *self._rows.values(), self._progress, self._output, self._said]
         self.box = widgets.VBox([*parts, self._pictures, self._sliders, self._form], layout=look)
@@ -93,10 +95,10 @@ class DataWidgets:
             w.Button(description=text) for text in ("use it", "look there", "download")
         )
         self._rows = {
-            "sample": w.HBox([sample, w.Label("a synthetic person: nobody's face is needed")]),
-            "upload": w.HBox([self._upload, w.Label("a long film is better put into a Drive")]),
-            "path": w.VBox([w.HBox([self._path, path]), self._videos]),
-            "link": w.VBox([w.HBox([self._link, link]), self._hash]),
+            "sample": _row(w, [sample, w.Label("a synthetic person: nobody's face is needed")]),
+            "upload": _row(w, [self._upload, w.Label("a long film is better put into a Drive")]),
+            "path": w.VBox([_row(w, [self._path, path]), self._videos]),
+            "link": w.VBox([_row(w, [self._link, link]), self._hash]),
         }
         self._progress = w.IntProgress(max=1000, **_labelled(w, "download"))
         self._progress.layout.display = "none"
@@ -111,11 +113,11 @@ class DataWidgets:
 
     def _trimming(self) -> None:
         w = self._widgets
-        shown = [w.Image(format="png") for _ in PLACES]
+        wide, third = w.Layout(width="100%"), w.Layout(width="33%")
+        self._images = [w.Image(format="png", layout=wide) for _ in PLACES]
         self._captions = [w.Label() for _ in PLACES]
-        columns = zip(shown, self._captions, strict=True)
-        self._images = shown
-        self._pictures = w.HBox([w.VBox(column) for column in columns])
+        columns = zip(self._images, self._captions, strict=True)
+        self._pictures = w.HBox([w.VBox(column, layout=third) for column in columns])
         self._start, self._end = (
             w.FloatSlider(
                 min=0.0,
@@ -127,31 +129,25 @@ class DataWidgets:
             )
             for name in ("start / s", "end / s")
         )
-        self._sliders = w.HBox([self._start, self._end])
+        self._sliders = _row(w, [self._start, self._end])
         for slider in (self._start, self._end):
             slider.observe(lambda _: self._do(self._trim), "value")
 
     def _agreeing(self) -> None:
         w = self._widgets
-        start = self._subject() or Subject(self._panel.person.upper())
-        known = ["", *get_args(Basis)]
-        basis = start.basis if self._subject() else ""
+        known, self._agreed_for = ["", *get_args(Basis)], ""
         self._fields = {
-            "basis": w.Dropdown(options=known, value=basis, **_labelled(w, "may be used by")),
-            "id": w.Text(value=start.id, **_labelled(w, "a letter, no name")),
-            "audience": w.Dropdown(
-                options=get_args(Audience), value=start.audience, **_labelled(w, "for whom")
-            ),
-            "expires": w.Text(
-                value=start.expires or "", placeholder="YYYY-MM-DD", **_labelled(w, "holds until")
-            ),
+            "basis": w.Dropdown(options=known, **_labelled(w, "why it may be used")),
+            "id": w.Text(**_labelled(w, "a letter, no name")),
+            "audience": w.Dropdown(options=get_args(Audience), **_labelled(w, "for whom")),
+            "expires": w.Text(placeholder="YYYY-MM-DD", **_labelled(w, "holds until")),
         }
         self._agreed = w.HTML()
         self._form = w.VBox(
             [
                 w.HTML("<b>Whose face it is, and why it may be used</b>"),
-                w.HBox([self._fields["basis"], self._fields["id"]]),
-                w.HBox([self._fields["audience"], self._fields["expires"]]),
+                _row(w, [self._fields["basis"], self._fields["id"]]),
+                _row(w, [self._fields["audience"], self._fields["expires"]]),
                 self._agreed,
             ]
         )
@@ -267,11 +263,13 @@ class DataWidgets:
         self._show_consent()
 
     def _show_consent(self) -> None:
-        sample, subject = self._is_sample(), self._subject()
-        for field in self._fields.values():
-            field.disabled = sample
-        basis = subject.basis if subject else ""
-        self._fill(self._fields["basis"], value=basis)
+        sample, subject, clip = self._is_sample(), self._subject(), self._panel.clip.path
+        if clip != self._agreed_for:  # else what is being written stays
+            self._agreed_for, start = clip, subject or Subject(self._panel.person.upper())
+            for name, field in self._fields.items():
+                self._fill(field, value=getattr(start, name) or "", disabled=sample)
+            if subject is None:
+                self._fill(self._fields["basis"], value="")
         text = "choose why this face may be used: nothing is trained without it"
         if sample:
             text = "synthetic: this is known, nothing is to be done"
@@ -282,8 +280,13 @@ class DataWidgets:
 
 def _labelled(widgets: Any, text: str) -> dict[str, Any]:
     """Description and look that all fields share."""
-    look = {"style": {"description_width": "130px"}, "layout": widgets.Layout(width="460px")}
+    look = {"style": {"description_width": "140px"}, "layout": widgets.Layout(width="415px")}
     return {"description": text, **look}
+
+
+def _row(widgets: Any, children: list[Any]) -> Any:
+    """Side by side, or below each other where the page is narrow."""
+    return widgets.HBox(children, layout=widgets.Layout(flex_flow="row wrap"))
 
 
 def _coloured(text: str, colour: str) -> str:

@@ -100,7 +100,7 @@ def test_facts_of_a_sample(landmarker):
         assert np.array_equal(frame, wanted[index])
     assert str(facts) == (
         "person_a.mp4: 384x384, 25 frames a second, 18.0 s, with sound; used from 1.0 to 7.0 s, "
-        "a face in the first, middle, last frame"
+        "a face in the first, middle and last frame"
     )
 
 
@@ -281,14 +281,14 @@ def test_the_box_shows_what_was_found(fresh):
     decoded = [cv2.imdecode(np.frombuffer(w.value, np.uint8), 1) for w in shown]
     assert [image.shape for image in decoded] == [(300, 300, 3)] * 3
     assert "nothing is to be done" in texts(fresh)
-    assert named(fresh, "may be used by").disabled
+    assert named(fresh, "why it may be used").disabled
 
 
 def test_every_widget_has_a_label(panel):
     kinds = (widgets.Text, widgets.Dropdown, widgets.Button, widgets.FloatSlider)
     kinds += (widgets.FileUpload, widgets.IntProgress)
     assert all(widget.description for widget in all_widgets(panel.box, kinds))
-    width = panel.box.layout.width
+    width = panel.box.layout.max_width
     assert int(width.removesuffix("px")) <= 1000
 
 
@@ -385,11 +385,12 @@ def test_an_upload_is_taken_from_the_widget(panel, films):
 
 def test_the_form_says_on_what_ground(panel):
     assert "nothing is trained without it" in texts(panel)
-    basis, until = named(panel, "may be used by"), named(panel, "holds until")
+    basis, until = named(panel, "why it may be used"), named(panel, "holds until")
     assert basis.value == "" and not basis.disabled
     basis.value = "self"
     assert panel.consent == Subject("B", basis="self")
     assert "remembered: self" in texts(panel)
+    assert named(panel, "for whom").value == "private"
     until.value = "next year"
     assert "expected a day as YYYY-MM-DD" in texts(panel)
     until.value = "2099-01-01"
