@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .downloading import PIECE, Progress, download, plain_name
+from .downloading import PIECE, download, plain_name
 from .project import Project
 from .video import VIDEO_SUFFIXES
 
@@ -130,8 +130,6 @@ def find_clip(
     sample: Path,
     folder: str | os.PathLike[str] = "downloads",
     drive: str | os.PathLike[str] = DRIVE_FOLDER,
-    sha256: str | None = None,
-    progress: Progress | None = None,
 ) -> Path:
     """The clip that a text field names.
 
@@ -141,8 +139,6 @@ def find_clip(
         sample: the clip that "sample" stands for.
         folder: where downloads go.
         drive: where Drive is mounted.
-        sha256: what a download's SHA-256 must be; None does not check.
-        progress: as of `download`.
 
     Raises:
         FileNotFoundError: if there is no such file, or no Drive.
@@ -151,7 +147,7 @@ def find_clip(
     text = text.strip()
     if text in ("", "sample"):
         return sample
-    path = download(text, folder, sha256, progress) if "://" in text else find_path(text, drive)
+    path = download(text, folder) if "://" in text else find_path(text, drive)
     if path.is_dir():
         clips = list_videos(path)
         if not clips:
