@@ -1,34 +1,24 @@
-"""Files from elsewhere: Google Drive, links, archives. Only notebooks use it."""
+"""Where clips and projects are: local folders, Google Drive, links. Only notebooks use it."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import importlib.util
+import io
 import logging
 import os
-import re
-import tarfile
-import tempfile
-import zipfile
-import zlib
-from pathlib import Path, PurePosixPath
+import shutil
+from pathlib import Path
+from typing import Any, BinaryIO
 
+from .downloading import PIECE, download, plain_name
+from .project import Project
 from .video import VIDEO_SUFFIXES
 
 logger = logging.getLogger(__name__)
 
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
-DAMAGED = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    gzip.BadGzipFile,
-    zlib.error,
-    EOFError,
-    RuntimeError,  # zipfile: needs a password
-    NotImplementedError,  # zipfile: an unknown way of packing
-)
-SYMLINK = 0xA  # the file type that zip keeps in the top four bits of `external_attr`
+DRIVE_FOLDER = "/content/drive"  # where Colab mounts Google Drive
+# What is offered of a folder; whatever FFmpeg opens can be named.
+CLIP_SUFFIXES = VIDEO_SUFFIXES | {".3gp", ".avi", ".m4v", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"}
 
 
 def in_colab() -> bool:
@@ -39,7 +29,7 @@ def in_colab() -> bool:
         return False
 
 
-def mount_drive(path: str | os.PathLike[str] = "/content/drive") -> Path | None:
+def mount_drive(path: str | os.PathLike[str] = DRIVE_FOLDER) -> Path | None:
     """Mount Google Drive and return its "MyDrive" folder; None outside Colab."""
     if not in_colab():
         logger.info("not in Colab: there is no Drive to mount, use local folders")
@@ -50,115 +40,96 @@ def mount_drive(path: str | os.PathLike[str] = "/content/drive") -> Path | None:
     return Path(path) / "MyDrive"
 
 
-def download(
-    source: str, folder: str | os.PathLike[str] = "downloads", sha256: str | None = None
-) -> Path:
-    """Fetch a file from Google Drive or any address; an archive is unpacked.
+def find_path(text: str, drive: str | os.PathLike[str] = DRIVE_FOLDER) -> Path:
+    """A path as people write it.
 
     Args:
-        source: a link, or the id of a file in Google Drive.
-        folder: where to put it; made if missing.
-        sha256: what the file's SHA-256 must be; None does not check.
-
-    Returns:
-        The file, or the folder that an archive was unpacked to.
+        text: a path; or "drive:clips/me.mp4", a path in your Google Drive, which is mounted.
+        drive: where Drive is mounted.
 
     Raises:
-        ConnectionError: if it could not be fetched.
-        ValueError: if the hash differs, or an archive has members that would leave the folder.
+        FileNotFoundError: if it is in a Drive, and there is none.
     """
-    import gdown
+    text = text.strip()
+    if not text.startswith("drive:"):
+        return Path(text).expanduser()
+    root = mount_drive(drive)
+    if root is None:
+        raise FileNotFoundError(
+            f"expected Google Drive for {text!r}, but this is not Colab; give a local path"
+        )
+    return root / text.removeprefix("drive:").lstrip("/")
 
+
+def open_project(where: str = "", drive: str | os.PathLike[str] = DRIVE_FOLDER) -> Project:
+    """The folder that the notebooks share.
+
+    Args:
+        where: "" for the usual folder (see `Project`); a path; or "drive:my_swap", a folder in your
+            Google Drive, which outlives the runtime.
+        drive: where Drive is mounted.
+
+    Raises:
+        FileNotFoundError: if it is in a Drive, and there is none.
+    """
+    return Project(find_path(where, drive) if where.strip() else None)
+
+
+def list_videos(folder: str | os.PathLike[str]) -> list[Path]:
+    """The videos in a folder, by their names; not those in folders inside it.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: if there is no such folder.
+    """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    drive_id = _drive_id(source)
-    advice = f"could not download {source!r}; check that anyone with the link may view it"
-    try:
-        fetched = gdown.download(
-            url=None if drive_id else source, id=drive_id, output=f"{folder}{os.sep}", resume=True
-        )
-    except Exception as error:  # which of its own and requests' classes depends on the version
-        raise ConnectionError(f"{advice} ({error})") from error
-    if not fetched:
-        raise ConnectionError(advice)
-    path = Path(str(fetched))
-    if sha256 is not None:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-        if found != sha256.lower():
-            raise ValueError(
-                f"expected SHA-256 {sha256} of {path}, got {found}; do not use the file, "
-                "download it again or ask where it came from"
-            )
-    return unpack(path) if path.name.lower().endswith(ARCHIVES) else path
+    if not folder.exists():
+        raise FileNotFoundError(f"no folder at {folder}; check the path (now in {Path.cwd()})")
+    found = (path for path in folder.iterdir() if path.suffix.lower() in CLIP_SUFFIXES)
+    return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
 
 
-def _drive_id(source: str) -> str | None:
-    """The id in a Google Drive link, or `source` itself if it is no link; None for other links."""
-    if "://" not in source:
-        return source
-    if not re.match(r"https?://(drive|docs)\.google\.com/", source):
-        return None
-    found = re.search(r"/d/([\w-]+)|[?&]id=([\w-]+)", source)
-    return (found[1] or found[2]) if found else None
+def save_upload(
+    folder: str | os.PathLike[str], name: str, content: bytes | memoryview | BinaryIO
+) -> Path:
+    """Write a file that came from the browser, piece by piece; others of that name stay.
 
-
-def unpack(archive: str | os.PathLike[str]) -> Path:
-    """Unpack a .zip or .tar(.gz) into a new folder beside it; only plain files and folders.
+    Args:
+        folder: where to put it; made if missing.
+        name: what it is called there; folders in it are ignored.
+        content: the file's bytes, or an open file.
 
     Raises:
-        FileExistsError: if that folder exists.
-        ValueError: if the file is no archive, or a member is a link or would leave the folder;
-            then nothing is unpacked.
+        OSError: if it cannot be written.
     """
-    archive = Path(archive)
-    suffix = next((end for end in ARCHIVES if archive.name.lower().endswith(end)), "")
-    if not suffix:
-        raise ValueError(f"expected an archive ({', '.join(ARCHIVES)}), got {archive.name!r}")
-    folder = archive.with_name(archive.name[: -len(suffix)])
-    if folder.exists():
-        raise FileExistsError(f"{folder} exists already; move it away to unpack {archive} again")
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=archive.parent) as temporary:
-        part = Path(temporary) / folder.name
-        part.mkdir()
-        try:
-            _extract(archive, part)
-        except DAMAGED as error:
-            raise ValueError(
-                f"expected a whole archive without a password, got {error!r} from {archive}; "
-                "download it again"
-            ) from error
-        part.rename(folder)
-    return folder
+    folder, plain = Path(folder), plain_name(name) or "upload"
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f".{plain}.part"
+    with part.open("wb") as file:
+        source = io.BytesIO(content) if isinstance(content, bytes | memoryview) else content
+        shutil.copyfileobj(source, file, PIECE)
+    path, number = folder / plain, 2
+    while path.exists():
+        path = folder / f"{Path(plain).stem}-{number}{Path(plain).suffix}"
+        number += 1
+    return part.replace(path)
 
 
-def _extract(archive: Path, folder: Path) -> None:
-    if archive.name.lower().endswith(".zip"):
-        with zipfile.ZipFile(archive) as file:
-            for info in file.infolist():
-                _check_member(info.filename, info.external_attr >> 28 != SYMLINK)
-            file.extractall(folder)
-        return
-    with tarfile.open(archive) as tar:
-        for member in tar.getmembers():
-            _check_member(member.name, member.isfile() or member.isdir())
-        tar.extractall(folder, filter="data")
+def uploaded(value: Any) -> list[tuple[str, bytes | memoryview]]:
+    """What a FileUpload widget holds: (name, content) of each file.
 
-
-def _check_member(name: str, plain: bool) -> None:
-    path = PurePosixPath(name.replace("\\", "/"))
-    drive_letter = bool(path.parts) and path.parts[0].endswith(":")
-    if not plain or path.is_absolute() or drive_letter or ".." in path.parts:
-        raise ValueError(
-            f"expected only files inside the archive's folder, got member {name!r}, which is a "
-            "link or would leave it; do not use this archive"
-        )
+    Args:
+        value: of ipywidgets 7, a dict of names; or of 8, a tuple of dicts.
+    """
+    if isinstance(value, dict):
+        return [(name, each["content"]) for name, each in value.items()]
+    return [(each["name"], each["content"]) for each in value]
 
 
 def find_clip(
     text: str,
     sample: Path,
     folder: str | os.PathLike[str] = "downloads",
-    drive: str = "/content/drive",
+    drive: str | os.PathLike[str] = DRIVE_FOLDER,
 ) -> Path:
     """The clip that a text field names.
 
@@ -171,24 +142,14 @@ def find_clip(
 
     Raises:
         FileNotFoundError: if there is no such file, or no Drive.
-        ConnectionError, ValueError: as `download`.
+        ConnectionError, OSError, ValueError: as `download`.
     """
     text = text.strip()
     if text in ("", "sample"):
         return sample
-    if "://" in text:
-        path = download(text, folder)
-    elif text.startswith("drive:"):
-        root = mount_drive(drive)
-        if root is None:
-            raise FileNotFoundError(
-                f"expected Google Drive for {text!r}, but this is not Colab; give a local path"
-            )
-        path = root / text.removeprefix("drive:").lstrip("/")
-    else:
-        path = Path(text).expanduser()
+    path = download(text, folder) if "://" in text else find_path(text, drive)
     if path.is_dir():
-        clips = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
+        clips = list_videos(path)
         if not clips:
             raise FileNotFoundError(f"expected a video in the folder {path}, got none")
         path = clips[0]

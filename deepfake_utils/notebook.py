@@ -28,8 +28,11 @@ import torch
 from IPython.display import HTML, display
 from IPython.display import Image as InlineImage
 
+from .archives import unpack
 from .consent import Basis, Subject, write_consent
-from .fetching import download, find_clip, in_colab, mount_drive, unpack
+from .data_panel import DataPanel
+from .downloading import download
+from .fetching import find_clip, in_colab, mount_drive, open_project
 from .samples import TEST_START_S
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClipChoice",
     "ConfigForm",
+    "DataPanel",
     "Live",
     "NetworkChoice",
     "RunLog",
@@ -47,6 +51,7 @@ __all__ = [
     "find_clip",
     "in_colab",
     "mount_drive",
+    "open_project",
     "show_videos",
     "unpack",
 ]

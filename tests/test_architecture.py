@@ -75,7 +75,14 @@ ORDER = (
     "plotting",
     "overview",
     "project",
+    "panels",
+    "archives",
+    "downloading",
     "fetching",
+    "clip_facts",
+    "data_choice",
+    "data_widgets",
+    "data_panel",
     "notebook",
 )
 SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in PACKAGE.glob("*.py")}
@@ -132,6 +139,7 @@ def test_swapped_faces_leave_through_one_door():
         "rendering": {"MarkedVideoWriter", "write_image"},  # the latter for masks
         "attacks": {"add_stream", "imencode"},  # in memory
         "plotting": {"savefig"},  # in memory
+        "panels": {"imencode"},  # in memory
         "notebook": {"savefig"},  # in memory
         "training": users.get("training", set()),  # checkpoints
     }

@@ -1,15 +1,12 @@
 """pytest tests/test_notebook_helpers.py"""
 
 import dataclasses
-import functools
 import gzip
 import hashlib
-import http.server
 import io
 import json
 import stat
 import tarfile
-import threading
 import time
 import zipfile
 
@@ -17,18 +14,14 @@ import ipywidgets as widgets
 import pytest
 from IPython.display import HTML
 
+from deepfake_utils.archives import ARCHIVES
 from deepfake_utils.autoencoder import AutoencoderConfig
 from deepfake_utils.consent import read_consent
-from deepfake_utils.fetching import ARCHIVES
 from deepfake_utils.notebook import (
     Live,
     RunLog,
     config_form,
     consent_form,
-    download,
-    find_clip,
-    in_colab,
-    mount_drive,
     show_videos,
     unpack,
 )
@@ -285,87 +278,6 @@ def test_what_is_no_archive_says_so(tmp_path):
         with pytest.raises(FileNotFoundError, match=name):
             unpack(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
-
-
-# Downloads ----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def server(tmp_path):
-    """(address, folder) of a web server on this machine."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}", folder
-        running.shutdown()
-
-
-@pytest.fixture
-def no_proxy(monkeypatch):
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.setenv(name, "127.0.0.1")
-
-
-@pytest.mark.usefixtures("no_proxy")
-def test_a_file_is_downloaded_checked_and_unpacked(tmp_path, server):
-    address, folder = server
-    (folder / "clip.mp4").write_bytes(b"film" * 100)
-    right = hashlib.sha256(b"film" * 100).hexdigest()
-    path = download(f"{address}/clip.mp4", tmp_path / "new" / "d", right.upper())
-    assert path == tmp_path / "new" / "d" / "clip.mp4"
-    assert path.read_bytes() == b"film" * 100
-    with pytest.raises(ValueError, match=r"expected SHA-256 0000 .*do not use the file"):
-        download(f"{address}/clip.mp4", tmp_path / "other", "0000")
-    make_zip(folder / "faces.zip", GOOD)
-    unpacked = download(f"{address}/faces.zip", tmp_path / "new")
-    assert (unpacked / "sub" / "b.txt").read_bytes() == b"two" * 1000
-
-
-@pytest.mark.usefixtures("no_proxy")
-def test_what_is_not_there_is_not_taken_for_a_file(tmp_path, server):
-    with pytest.raises(ConnectionError, match="could not download"):
-        download(f"{server[0]}/none.mp4", tmp_path / "d")
-
-
-@pytest.mark.usefixtures("no_proxy")
-def test_an_address_that_cannot_be_reached_says_so(tmp_path):
-    with pytest.raises(ConnectionError, match=r"could not download 'http://127\.0\.0\.1:9/x"):
-        download("http://127.0.0.1:9/x.mp4", tmp_path)
-
-
-def test_outside_colab_there_is_no_drive(tmp_path):
-    assert not in_colab()
-    assert mount_drive() is None
-
-
-@pytest.mark.usefixtures("no_proxy")
-def test_clips_are_found_by_what_a_text_field_says(tmp_path, server):
-    address, served = server
-    sample = sample_clips().person_a
-    for text in ("sample", "  sample ", ""):
-        assert find_clip(text, sample) == sample
-    folder = tmp_path / "clips"
-    folder.mkdir()
-    with pytest.raises(FileNotFoundError, match="expected a video in the folder"):
-        find_clip(str(folder), sample)
-    for name in ("b.mp4", "a.MOV", "0.txt"):
-        (folder / name).write_bytes(b"film")
-    assert find_clip(str(folder / "b.mp4"), sample) == folder / "b.mp4"
-    assert find_clip(str(folder), sample) == folder / "a.MOV"
-    (served / "c.mp4").write_bytes(b"film")
-    found = find_clip(f"{address}/c.mp4", sample, tmp_path / "got")
-    assert found == tmp_path / "got" / "c.mp4" and found.is_file()
-    with pytest.raises(FileNotFoundError, match=r"no clip at .*check the path"):
-        find_clip(str(folder / "none.mp4"), sample)
-    with pytest.raises(FileNotFoundError, match=r"expected Google Drive for 'drive:me.mp4'"):
-        find_clip("drive:me.mp4", sample)
 
 
 def test_the_consent_form_starts_open_and_writes(tmp_path):
