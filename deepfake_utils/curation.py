@@ -212,14 +212,20 @@ class Curation:
             if (record["faces_sha256"], record["identity"]) != (self._crops.sha256, self._identity):
                 return None
             rows = {row["name"]: FaceMeasures(**row) for row in record["rows"]}
+            same = all(record["bytes"][name] == size for name, size in self._bytes().items())
         except (KeyError, TypeError, ValueError):  # damaged, or of another version: measure again
             return None
-        return rows if set(self._names) <= set(rows) else None
+        return rows if same and set(self._names) <= set(rows) else None
+
+    def _bytes(self) -> dict[str, int]:
+        """The size of each file: of a picture that was edited it is another."""
+        return {name: self._crops.path(name).stat().st_size for name in self._names}
 
     def _remember(self, rows: dict[str, FaceMeasures]) -> None:
         record = {
             "faces_sha256": self._crops.sha256,
             "identity": self._identity,
+            "bytes": self._bytes(),
             "rows": [dataclasses.asdict(row) for row in rows.values()],
         }
         try:

@@ -29,7 +29,10 @@ from IPython.display import HTML, display
 from IPython.display import Image as InlineImage
 
 from .consent import Basis, Subject, write_consent
+from .curation import Curation
+from .faces_panel import FacesPanel
 from .fetching import download, find_clip, in_colab, mount_drive, unpack
+from .report_card import PairReport, pair_report
 from .samples import TEST_START_S
 
 if TYPE_CHECKING:
@@ -38,8 +41,11 @@ if TYPE_CHECKING:
 __all__ = [
     "ClipChoice",
     "ConfigForm",
+    "Curation",
+    "FacesPanel",
     "Live",
     "NetworkChoice",
+    "PairReport",
     "RunLog",
     "config_form",
     "consent_form",
@@ -47,6 +53,7 @@ __all__ = [
     "find_clip",
     "in_colab",
     "mount_drive",
+    "pair_report",
     "show_videos",
     "unpack",
 ]

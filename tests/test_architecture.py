@@ -79,7 +79,9 @@ ORDER = (
     "inspection",
     "dropping",
     "curation",
+    "faces_pages",
     "faces_panel",
+    "advice",
     "report_card",
     "notebook",
 )

@@ -122,12 +122,20 @@ def test_another_face_is_the_least_alike(folder, crops, identity):
     assert all(-1.0 <= row.likeness <= 1.0 for row in rows)
 
 
-def test_measures_are_remembered_until_the_faces_are_new(curation, folder):
+def test_measures_are_remembered_until_the_faces_are_others(curation, folder):
     before = curation.table
-    spoil(folder, curation.kept[0], np.zeros_like)
-    assert Curation(folder, identity=False).table == before
+    record = json.loads((folder / MEASURES_FILE).read_text())
+    record["rows"][0]["sharpness"] = 7.0
+    (folder / MEASURES_FILE).write_text(json.dumps(record))
+    assert Curation(folder, identity=False).table[0].sharpness == 7.0
+    curation.drop(0)
+    assert Curation(folder, identity=False).table[0].sharpness == 7.0
+    curation.undo()
+    spoil(folder, curation.kept[5], np.zeros_like)
+    again = Curation(folder, identity=False).table
+    assert (again[0].sharpness, again[5].sharpness) == (before[0].sharpness, 0.0)
     copy_crop(folder, curation.kept[1], "face_000500.png")
-    assert Curation(folder, identity=False).table[0].sharpness == 0.0
+    assert len(Curation(folder, identity=False).table) == 13
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"faces_sha256": 1}', "\x00"])
