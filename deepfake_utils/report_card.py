@@ -108,7 +108,7 @@ class PairReport:
         for row, (title, reaches) in enumerate(
             (
                 ("mouth opening / eye distance", [each.mouth for each in pair]),
-                ("eyelids closed, against their usual", [each.eyelids for each in pair]),
+                ("eyelids, 0 as usual, 1 all lid", [each.eyelids for each in pair]),
                 ("face in the film / pixels", [each.size for each in pair]),
             )
         ):
@@ -156,6 +156,7 @@ def _kept(curation: Curation) -> list[FaceMeasures]:
 
 def _summary(curation: Curation, rows: list[FaceMeasures]) -> SetSummary:
     lids = np.array([row.eyelids for row in rows])
+    usual = np.median(lids)  # depends on the colours of eyes and skin; 1 is all skin for everybody
     return SetSummary(
         faces=len(rows),
         dropped=len(curation.dropped),
@@ -166,7 +167,7 @@ def _summary(curation: Curation, rows: list[FaceMeasures]) -> SetSummary:
         yaw=_reach([row.yaw for row in rows]),
         pitch=_reach([row.pitch for row in rows]),
         mouth=_reach([row.mouth for row in rows]),
-        eyelids=_reach(lids - np.median(lids)),
+        eyelids=_reach((lids - usual) / max(1.0 - float(usual), 1e-6)),
         colour=tuple(np.mean([row.colour for row in rows], axis=0).tolist()),
         contrast=tuple(np.mean([row.contrast for row in rows], axis=0).tolist()),
     )
@@ -192,7 +193,7 @@ _NAMES = (
     "yaw, degrees (right is positive)",
     "pitch, degrees (down is positive)",
     "mouth opening, share of the eye distance",
-    "eyelids closed, against their usual",
+    "eyelids, 0 as usual, 1 all lid",
     "L\\*, a\\*, b\\* of the inner face",
     "spread of L\\*",
 )
