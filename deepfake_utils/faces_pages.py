@@ -80,13 +80,14 @@ class FacePages:
         """Names of the crops on this page."""
         return self.names[self.page * self.page_size :][: self.page_size]
 
-    def label(self, name: str) -> tuple[str, str, str]:
-        """Three short lines of what is known of a crop: number and size, sharpness, pose."""
+    def label(self, name: str) -> tuple[str, str, str, str]:
+        """Four short lines of what is known of a crop: number, size and blur, likeness, pose."""
         number = self.curation.number(name)
         row = self.curation.table[number]
         return (
-            f"#{number}: {row.size:.0f} px",
-            f"sharp {row.sharpness:.2f}, like {row.likeness:.2f}",
+            f"#{number}",
+            f"{row.size:.0f} px, sharp {row.sharpness:.2f}",
+            f"like {row.likeness:.2f}",
             f"yaw {row.yaw:+.0f}°, pitch {row.pitch:+.0f}°",
         )
 

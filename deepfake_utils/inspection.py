@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from .colour_difference import to_lab
 from .expression import mouth_opening, visible_eyelid_closing

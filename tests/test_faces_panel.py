@@ -100,10 +100,12 @@ def test_the_page_follows_when_there_are_fewer(panel):
 
 def test_labels_tell_number_and_measures(panel):
     row = panel.curation.table[3]
-    first, second, third = panel.label(row.name)
-    assert first == f"#3: {row.size:.0f} px"
-    assert f"{row.sharpness:.2f}" in second and f"{row.likeness:.2f}" in second
-    assert f"{row.yaw:+.0f}°" in third and f"{row.pitch:+.0f}°" in third
+    assert panel.label(row.name) == (
+        "#3",
+        f"{row.size:.0f} px, sharp {row.sharpness:.2f}",
+        f"like {row.likeness:.2f}",
+        f"yaw {row.yaw:+.0f}°, pitch {row.pitch:+.0f}°",
+    )
 
 
 def test_dropped_thumbnails_are_grey(panel):
