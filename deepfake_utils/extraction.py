@@ -210,16 +210,21 @@ def _write_crops(
 
 def _entries(folder: Path) -> dict[str, dict[str, Any]]:
     """The `faces` part of faces.json, {} if there is none."""
-    return dict(_read_record(folder).get("faces", {}))
+    return dict(read_record(folder).get("faces", {}))
 
 
-def _crop_landmarks(entry: dict[str, Any]) -> Points:
-    """The landmarks of an entry of faces.json, moved from frame to crop pixels."""
+def crop_landmarks(entry: dict[str, Any]) -> Points:
+    """The landmarks (68, 2) of an entry of faces.json, moved from frame to crop pixels."""
     points = check_points(entry["landmarks"], 68, "landmarks")
     return transform_points(points, np.asarray(entry["matrix"], np.float64))
 
 
-def _read_record(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path) -> dict[str, Any]:
+    """The faces.json of a folder, {} if there is none.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
     path = folder / FACES_FILE
     if not path.exists():
         return {}
@@ -292,7 +297,7 @@ def load_faces(folder: str | os.PathLike[str]) -> FaceSet:
     """
     folder = Path(folder)
     paths = list_images(folder)
-    record = _read_record(folder)
+    record = read_record(folder)
     entries = record.get("faces", {})
     if record:
         strangers = [path.name for path in paths if path.name not in entries]
@@ -313,7 +318,7 @@ def load_faces(folder: str | os.PathLike[str]) -> FaceSet:
     landmarks = None
     if record:
         try:
-            landmarks = np.stack([_crop_landmarks(entries[path.name]) for path in paths])
+            landmarks = np.stack([crop_landmarks(entries[path.name]) for path in paths])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"expected 'landmarks' (68, 2) and 'matrix' (2, 3) of each crop in "

@@ -30,9 +30,12 @@ from IPython.display import Image as InlineImage
 
 from .archives import unpack
 from .consent import Basis, Subject, write_consent
+from .curation import Curation
 from .data_panel import DataPanel
 from .downloading import download
+from .faces_panel import FacesPanel
 from .fetching import find_clip, in_colab, mount_drive, open_project
+from .report_card import PairReport, pair_report
 from .samples import TEST_START_S
 
 if TYPE_CHECKING:
@@ -41,9 +44,12 @@ if TYPE_CHECKING:
 __all__ = [
     "ClipChoice",
     "ConfigForm",
+    "Curation",
     "DataPanel",
+    "FacesPanel",
     "Live",
     "NetworkChoice",
+    "PairReport",
     "RunLog",
     "config_form",
     "consent_form",
@@ -52,6 +58,7 @@ __all__ = [
     "in_colab",
     "mount_drive",
     "open_project",
+    "pair_report",
     "show_videos",
     "unpack",
 ]

@@ -1,4 +1,4 @@
-"""What the panels of the notebooks have in common."""
+"""What all panels share: pictures for a browser, and whether there are widgets."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ def has_widgets() -> bool:
 
 
 def png_bytes(image: Image) -> bytes:
-    """A picture (H, W, 3) RGB uint8 as a PNG file in memory, to be shown in a page.
+    """(H, W, 3) RGB uint8 as a PNG, for `widgets.Image`.
 
     Raises:
         TypeError, ValueError: if it is no such picture.
     """
     check_image(image)
-    _, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    return bytes(data)
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # quick: it goes to the browser and is forgotten
+    ok, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    if not ok:
+        raise ValueError(f"OpenCV could not encode a {image.shape} image as PNG")
+    return bytes(data.tobytes())

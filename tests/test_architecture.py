@@ -83,6 +83,13 @@ ORDER = (
     "data_choice",
     "data_widgets",
     "data_panel",
+    "inspection",
+    "dropping",
+    "curation",
+    "faces_pages",
+    "faces_panel",
+    "advice",
+    "report_card",
     "notebook",
 )
 SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in PACKAGE.glob("*.py")}
