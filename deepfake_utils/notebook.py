@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
 import html
 import importlib.metadata
 import importlib.util
@@ -17,19 +16,17 @@ import math
 import os
 import platform
 import time
-import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
-import ipywidgets as widgets
 import torch
 from IPython.display import HTML, display
 from IPython.display import Image as InlineImage
 
-from .consent import Basis, Subject, write_consent
 from .fetching import download, find_clip, in_colab, mount_drive, unpack
+from .form import ConfigForm, config_form, consent_form
 from .samples import TEST_START_S
 
 if TYPE_CHECKING:
@@ -50,8 +47,6 @@ __all__ = [
     "show_videos",
     "unpack",
 ]
-
-Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
@@ -186,102 +181,3 @@ def _peak_memory_mb() -> int | None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1e6 if platform.system() == "Darwin" else 1e3))
-
-
-class ConfigForm(Generic[Config]):
-    """A form with one widget for each field of a dataclass; `value` is what it holds now."""
-
-    def __init__(self, config: Config, fields: dict[str, Any], box: widgets.VBox) -> None:
-        self._config, self.fields, self.box = config, fields, box
-
-    @property
-    def value(self) -> Config:
-        """A new configuration with what the form holds.
-
-        Raises:
-            ValueError: if the configuration refuses a value; its text says why.
-        """
-        values = {name: field.value for name, field in self.fields.items()}
-        return dataclasses.replace(self._config, **values)  # type: ignore[type-var]
-
-    def _ipython_display_(self) -> None:
-        display(self.box)
-
-
-def config_form(config: Config, names: list[str] | None = None) -> ConfigForm[Config]:
-    """A form to change a configuration by hand: numbers, choices, yes or no.
-
-    Args:
-        config: a dataclass instance; its values are what the form starts with.
-        names: the fields to show; None shows all that a form can change.
-
-    Raises:
-        TypeError: if `config` is not a dataclass instance.
-        ValueError: if a name is not one of its fields.
-    """
-    if not dataclasses.is_dataclass(config) or isinstance(config, type):
-        raise TypeError(f"expected a dataclass instance, got {config!r}")
-    hints = typing.get_type_hints(type(config))
-    known = [field.name for field in dataclasses.fields(config)]
-    for name in names or ():
-        if name not in known:
-            raise ValueError(f"expected a field of {known}, got {name!r}")
-    fields: dict[str, Any] = {}
-    for name in names if names is not None else known:
-        made = _widget(name, getattr(config, name), hints[name])
-        if made is not None:
-            fields[name] = made
-    return ConfigForm(config, fields, widgets.VBox(list(fields.values())))
-
-
-def consent_form(
-    subject: Subject | None = None, folder: str | os.PathLike[str] | None = None
-) -> ConfigForm[Subject]:
-    """A form for whose face is in a training set and why it may be used; no name is asked for.
-
-    Its `value` is for `extract_faces(..., consent=form.value)`.
-
-    Args:
-        subject: what it starts with; None leaves the basis open, and `value` raises ValueError
-            until one is chosen.
-        folder: adds a button that writes consent.json there.
-    """
-    names = ["id", "basis", "role", "audience", "given", "expires"]
-    form = config_form(subject or Subject(), names)
-    if subject is None:
-        basis = form.fields["basis"]
-        basis.options = ["", *typing.get_args(Basis)]
-        basis.value = ""
-    if folder is not None:
-        button = widgets.Button(description="write consent.json")
-        said = widgets.Label()
-
-        def write(_: widgets.Button) -> None:
-            try:
-                said.value = str(write_consent(folder, form.value))
-            except ValueError as error:
-                said.value = str(error)
-
-        button.on_click(write)
-        form.box.children = [*form.box.children, button, said]
-    return form
-
-
-def _widget(name: str, value: object, hint: object) -> widgets.Widget | None:
-    """The widget that fits a field's type; None if there is none."""
-    look = {
-        "description": name.replace("_", " "),
-        "style": {"description_width": "160px"},
-        "layout": widgets.Layout(width="420px"),
-    }
-    if typing.get_origin(hint) is typing.Literal:
-        return widgets.Dropdown(options=list(typing.get_args(hint)), value=value, **look)
-    if isinstance(value, bool):
-        return widgets.Checkbox(value=value, **look)
-    if isinstance(value, int) and hint is not float:
-        return widgets.IntText(value=value, **look)
-    if isinstance(value, int | float):
-        return widgets.FloatText(value=value, **look)
-    if isinstance(value, str) or (value is None and str in typing.get_args(hint)):
-        return widgets.Text(value=value or "", **look)
-    return None
