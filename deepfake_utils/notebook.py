@@ -9,7 +9,6 @@ import base64
 import contextlib
 import html
 import importlib.metadata
-import importlib.util
 import io
 import json
 import math
@@ -17,17 +16,21 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
+from IPython import get_ipython
 from IPython.display import HTML, display
 from IPython.display import Image as InlineImage
 
 from .fetching import download, find_clip, in_colab, mount_drive, unpack
 from .form import ConfigForm, config_form, consent_form
 from .samples import TEST_START_S
+from .training_loop import TrainingStatus, peak_memory_mb
+from .training_panel import TrainingPanel
+from .training_project import NetworkChoice, train
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,6 +41,9 @@ __all__ = [
     "Live",
     "NetworkChoice",
     "RunLog",
+    "TrainingPanel",
+    "TrainingStatus",
+    "attended",
     "config_form",
     "consent_form",
     "download",
@@ -45,6 +51,7 @@ __all__ = [
     "in_colab",
     "mount_drive",
     "show_videos",
+    "train",
     "unpack",
 ]
 
@@ -57,22 +64,6 @@ class ClipChoice:
     person_b: str = "sample"  # whose face is put there
     train_until_s: float = TEST_START_S  # A's clip is trained on up to here; 0 takes all of it
     swap_from_s: float = TEST_START_S  # and swapped from here on
-
-
-def _usual_size() -> int:
-    """A size that trains in minutes here."""
-    return 128 if torch.cuda.is_available() else 96
-
-
-@dataclass(frozen=True)
-class NetworkChoice:
-    """Which network a notebook trains, and for how long."""
-
-    preset: Literal["quick", "original"] = "quick"  # "original" is for a GPU
-    image_size: int = field(default_factory=_usual_size)  # of the face: 64, 96, 128, 192 or 256 px
-    mask: bool = False  # True has the network draw a mask of the face, which the swap then uses
-    minutes: float = 5.0  # the run is made as long as fits
-    light: float = 0.0  # strength of random changes of light and colour; 1 for clips that differ
 
 
 class Live:
@@ -94,6 +85,15 @@ class Live:
             self._handle = display(picture, display_id=True)
         else:
             self._handle.update(picture)
+
+
+def attended() -> bool:
+    """True if somebody sits at the notebook and can press buttons; False if a program executes it.
+
+    Programs such as nbclient say that nobody can answer questions; outside IPython it is False.
+    """
+    shell = get_ipython()
+    return bool(getattr(getattr(shell, "kernel", None), "_allow_stdin", False))
 
 
 def show_videos(videos: Mapping[str, str | os.PathLike[str]], width: int = 300) -> HTML:
@@ -155,7 +155,7 @@ class RunLog:
             **facts,
             "seconds": {stage: round(seconds, 1) for stage, seconds in self.seconds.items()},
             "device": torch.cuda.get_device_name() if gpu else f"cpu, {os.cpu_count()} cores",
-            "peak_memory_mb": _peak_memory_mb(),
+            "peak_memory_mb": peak_memory_mb(),
             "versions": versions,
         }
         path = Path(path)
@@ -171,13 +171,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _peak_memory_mb() -> int | None:
-    """The most memory this process ever had, in MB; None where the system does not say."""
-    if importlib.util.find_spec("resource") is None:  # Windows
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if platform.system() == "Darwin" else 1e3))
