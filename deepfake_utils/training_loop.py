@@ -25,7 +25,7 @@ from .training import Trainer
 from .worker import Worker
 
 State = Literal["ready", "running", "paused", "stopped", "finished", "failed"]
-DRAWING_SHARE = 0.05  # of the time that live pictures may take
+GRID_SHARE, CURVE_SHARE = 0.03, 0.02  # of the time that live pictures may take
 SAVES_A_RUN = 12  # or more, so that none is further away than this:
 SAVE_AT_LEAST_S = 300.0
 SNAPSHOTS = 48  # pictures of the grid that are kept at most, evenly spread over the run
@@ -57,13 +57,40 @@ class TrainingStatus:
         return " · ".join(parts)
 
 
+class Cadence:
+    """When to do something again that shall take only a share of the time.
+
+    Args:
+        share: of the time, 0..1.
+        least_s: seconds from one end to the next beginning, at least.
+    """
+
+    def __init__(self, share: float, least_s: float) -> None:
+        self.share, self.least_s = share, least_s
+        self.spent_s = 0.0
+        self._next = -math.inf
+        self._first = True
+
+    def due(self, now: float) -> bool:
+        """True if it is time, in seconds of some clock."""
+        return now >= self._next
+
+    def took(self, began: float, ended: float) -> None:
+        """Tell when it was done."""
+        cost = ended - began
+        if self._first:  # it also loads libraries, and says nothing of the next ones
+            self._first, cost = False, 0.0
+        self.spent_s += cost
+        self._next = ended + max(self.least_s, cost / self.share - cost)
+
+
 class TrainingLoop:
     """The work of one panel, and its timing; the arguments are those of `TrainingPanel`.
 
     Attributes:
         snapshots: a picture of the grid at each save, RGB uint8.
-        draw: what is done with live pictures, PNG files of the grid and, after the first step, of
-            the losses; None, as long as nobody looks, makes none.
+        draw: what is done with live pictures, PNG files of the grid and of the losses, each None
+            if it stays as it is; as long as nobody looks it is None, and none are made.
         tell: called with a sentence at each turn of events, and with "" now and then.
     """
 
@@ -78,17 +105,18 @@ class TrainingLoop:
         refresh_s: float,
     ) -> None:
         self.trainer, self.store, self.show, self.held = trainer, store, show, held
-        self.save_every, self.minutes, self.refresh_s = save_every, minutes, refresh_s
+        self.save_every, self.minutes = save_every, minutes
         self.snapshots: list[Image] = []
-        self.draw: Callable[[bytes, bytes | None], None] | None = None
+        self.draw: Callable[[bytes | None, bytes | None], None] | None = None
         self.tell: Callable[[str | None], None] = lambda text: None
         self._apart = 1  # of the saves, each so-manieth is among the snapshots
         self._saves = 0
         self._turns: deque[float] = deque(maxlen=100)  # seconds a step, all that goes with it too
         self._saved_at = trainer.step
-        self._spent_s = self._drawn_s = 0.0
-        self._draw_at = self._tell_at = -math.inf  # by the clock, not before
-        self._drawn_once = False
+        self._spent_s = 0.0
+        self._grid = Cadence(GRID_SHARE, refresh_s)
+        self._line = Cadence(CURVE_SHARE, 2.0 * refresh_s)
+        self._words = Cadence(1.0, 1.0)
 
     def __call__(self, worker: Worker) -> None:
         """Train to the end of the run, or until the worker is stopped; then save."""
@@ -115,7 +143,8 @@ class TrainingLoop:
     @property
     def drawing_share(self) -> float:
         """What part of the time went into live pictures so far, 0..1."""
-        return self._drawn_s / self._spent_s if self._spent_s else 0.0
+        drawn_s = self._grid.spent_s + self._line.spent_s
+        return drawn_s / self._spent_s if self._spent_s else 0.0
 
     def status(self, state: State) -> TrainingStatus:
         """Where it is, and how fast it goes."""
@@ -138,12 +167,14 @@ class TrainingLoop:
         self._saved_at = self.trainer.step
         return path
 
-    def picture(self) -> None:
+    def picture(self, grid: bool = True, curve: bool = True) -> None:
         """Draw what the network makes of some faces, and the losses, if anybody looks."""
         if self.draw is None:
             return
-        grid = png_bytes(prediction_image(self.trainer.average, *self.show, CELL))
-        self.draw(grid, self._curve() if self.trainer.history else None)
+        faces = None
+        if grid:
+            faces = png_bytes(prediction_image(self.trainer.average, *self.show, CELL))
+        self.draw(faces, self._curve() if curve and self.trainer.history else None)
 
     def _curve(self) -> bytes:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -165,7 +196,7 @@ class TrainingLoop:
         first_s = time.monotonic() - began
         # A tenth of the time at most, or a large network would be planned for until it is over.
         sample = min(20, max(2, int(6.0 * self.minutes / first_s)))
-        self.trainer.plan(self.minutes * (1.0 - DRAWING_SHARE) - first_s / 60.0, sample)
+        self.trainer.plan(self.minutes * (1.0 - GRID_SHARE - CURVE_SHARE) - first_s / 60.0, sample)
 
     def _check(self) -> None:
         """Score, save and draw."""
@@ -191,19 +222,18 @@ class TrainingLoop:
 
     def _look(self) -> None:
         """Update what is shown, when it is time."""
-        now = time.monotonic()
-        if now >= self._tell_at:
+        began = time.monotonic()
+        if self._words.due(began):
             self.tell(None)
-            self._tell_at = now + 1.0
-        if self.draw is None or now < self._draw_at:
+            self._words.took(began, began)
+        if self.draw is None:
             return
-        self.picture()
-        took_s = time.monotonic() - now
-        # The first picture also loads matplotlib, and says nothing of the next ones.
-        wait_s = took_s / DRAWING_SHARE if self._drawn_once else 0.0
-        self._drawn_s += took_s if self._drawn_once else 0.0
-        self._drawn_once = True
-        self._draw_at = now + took_s + max(self.refresh_s, wait_s)
+        if self._grid.due(began):
+            self.picture(curve=False)
+            self._grid.took(began, time.monotonic())
+        elif self._line.due(began):
+            self.picture(grid=False)
+            self._line.took(began, time.monotonic())
 
     def _turn_s(self) -> float:
         return sum(self._turns) / len(self._turns) if self._turns else math.inf

@@ -146,7 +146,8 @@ class TrainingPanel:
         if (worker := self._alive()) is not None:
             self._tell("pausing after this step")
             worker.pause()
-            self._tell("paused and saved; Start goes on")
+            if worker.holding:
+                self._tell("paused and saved; Start goes on")
 
     def stop(self) -> None:
         """Save, and end after the running step; returns once it has. `start` goes on from here."""

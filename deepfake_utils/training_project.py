@@ -110,7 +110,7 @@ def _remembered(project: Project) -> Choices | None:
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{project.root / 'project.json'}: expected the settings of a training run under "
-            f"{KEY!r}, got {said!r:.80} ({error}); choose anew: train(project, NetworkChoice())"
+            f"{KEY!r}, got something else ({error}); mend the file or move it away"
         ) from error
 
 

@@ -64,9 +64,10 @@ class TrainingView:
         for name, button in self.buttons.items():
             button.disabled = name not in names
 
-    def draw(self, grid: bytes, curve: bytes | None) -> None:
-        """Show pictures, PNG files in memory."""
-        self.grid.value = grid
+    def draw(self, grid: bytes | None, curve: bytes | None) -> None:
+        """Show pictures, PNG files in memory; None leaves what is shown."""
+        if grid is not None:
+            self.grid.value = grid
         if curve is not None:
             self.curve.value = curve
 
