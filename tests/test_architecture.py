@@ -90,6 +90,14 @@ ORDER = (
     "faces_panel",
     "advice",
     "report_card",
+    "form_fields",
+    "form_view",
+    "form",
+    "worker",
+    "training_loop",
+    "training_view",
+    "training_panel",
+    "training_project",
     "notebook",
 )
 SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in PACKAGE.glob("*.py")}
@@ -148,6 +156,8 @@ def test_swapped_faces_leave_through_one_door():
         "plotting": {"savefig"},  # in memory
         "panels": {"imencode"},  # in memory
         "notebook": {"savefig"},  # in memory
+        "form_view": {"save"},  # settings
+        "training_loop": {"save"},  # checkpoints
         "training": users.get("training", set()),  # checkpoints
     }
 

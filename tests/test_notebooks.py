@@ -11,7 +11,9 @@ import cv2
 import nbformat
 import pytest
 
+from deepfake_utils.project import Project
 from deepfake_utils.storage import CheckpointStore
+from deepfake_utils.training_project import train
 from deepfake_utils.verification import read_provenance
 from deepfake_utils.video import read_video_info
 
@@ -104,6 +106,29 @@ def test_quickstart_shows_pictures_forms_and_videos(quickstart):
     ]
     assert sum(text.count("<video") for text in html) == 1
     assert shown.count("text/markdown") == 1  # the scorecard
+
+
+@pytest.mark.slow
+def test_the_training_notebook_trains_and_leaves_a_run_to_go_on_with(tmp_path):
+    copy, output = tmp_path / "executed.ipynb", tmp_path / "output"
+    done = subprocess.run(
+        [sys.executable, FOLDER / "run.py", "02_train.ipynb", copy],
+        env={**os.environ, "FAST_RUN": "1", "DEEPFAKE_OUTPUT": str(output)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    outputs = [o for cell in nbformat.read(copy, 4).cells for o in cell.get("outputs", [])]
+    shown = [kind for each in outputs for kind in each.get("data", {})]
+    assert shown.count("application/vnd.jupyter.widget-view+json") == 4  # three forms, the panel
+    assert shown.count("image/png") >= 3
+    told = "".join(each.get("text", "") for each in outputs)
+    assert "taking the sample clips" in told and "finished: step" in told
+    for name in ("predictions.png", "losses.png"):
+        assert read_provenance(output / name).sound
+    panel = train(Project(output))
+    assert panel.status.state == "finished" and panel.step == panel.store.latest().step > 0
 
 
 @pytest.mark.slow
