@@ -31,6 +31,7 @@ from IPython.display import Image as InlineImage
 from .consent import Basis, Subject, write_consent
 from .fetching import download, find_clip, in_colab, mount_drive, unpack
 from .samples import TEST_START_S
+from .swap_panel import SwapPanel, passages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,12 +42,14 @@ __all__ = [
     "Live",
     "NetworkChoice",
     "RunLog",
+    "SwapPanel",
     "config_form",
     "consent_form",
     "download",
     "find_clip",
     "in_colab",
     "mount_drive",
+    "passages",
     "show_videos",
     "unpack",
 ]

@@ -74,7 +74,12 @@ ORDER = (
     "scorecard",
     "plotting",
     "project",
+    "panels",
     "fetching",
+    "preview",
+    "render_job",
+    "swap_trial",
+    "swap_panel",
     "notebook",
 )
 SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in PACKAGE.glob("*.py")}
@@ -131,6 +136,7 @@ def test_swapped_faces_leave_through_one_door():
         "rendering": {"MarkedVideoWriter", "write_image"},  # the latter for masks
         "attacks": {"add_stream", "imencode"},  # in memory
         "plotting": {"savefig"},  # in memory
+        "panels": {"imencode"},  # in memory
         "notebook": {"savefig"},  # in memory
         "training": users.get("training", set()),  # checkpoints
     }
