@@ -98,6 +98,7 @@ class RenderJob:
             )
         self._stop.clear()
         self.progress = self.report = self.error = None
+        self._changed()
 
     def _run(self) -> SwapReport:
         began_s = told_s = time.monotonic()

@@ -216,8 +216,8 @@ class _View:
         """Show how far the rendering is, or how it ended."""
         job = self._panel.job
         self._render.disabled, self._stop.disabled = job.running, not job.running
-        if job.progress is not None:
-            self._bar.max, self._bar.value = job.progress.total, job.progress.done
+        done, total = (0, 1) if job.progress is None else job.progress[:2]
+        self._bar.max, self._bar.value = total, done
         self._far.value = "" if job.progress is None else str(job.progress)
         if job.running:
             self._ended.value, self._film.children = "", ()
