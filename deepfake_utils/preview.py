@@ -31,15 +31,22 @@ FACES = 64  # kept as found and as drawn; each takes far less than a frame
 BOX_WH = (490, 480)  # pixels; two pictures of this size lie beside each other in a notebook
 GAP = 8  # pixels between them
 CLOSE = 1.7  # side of a close view, in sizes of the 68 points
-LINES = ((0.02, (150, 150, 150)), (0.5, (255, 220, 60)))  # levels of the mask, colours
+LINES = ((0.02, (240, 240, 240)), (0.5, (255, 220, 60)))  # levels of the mask, colours
 
 
 class Pair(NamedTuple):
-    """One frame twice."""
+    """One frame twice, at the size it is shown."""
 
-    image: Image  # (h, w, 3) RGB uint8: as filmed on the left, swapped on the right
+    filmed: Image  # (h, w, 3) RGB uint8
+    swapped: Image  # (h, w, 3) RGB uint8, with label and watermark; as filmed if nothing changed
     time_s: float  # of the frame, seconds after the clip's first
-    swapped: Swapped  # what became of the frame
+    outcome: Outcome  # what became of the frame
+
+    @property
+    def image(self) -> Image:
+        """Both beside each other, (h, 2 w + `GAP`, 3) RGB uint8."""
+        gap = np.full((len(self.filmed), GAP, 3), 255, np.uint8)
+        return np.hstack([self.filmed, gap, self.swapped])
 
 
 class _Found(NamedTuple):
@@ -71,33 +78,21 @@ class Preview:
         self._found = lru_cache(FACES)(self._find)
         self._drawn = lru_cache(FACES)(self._draw)
 
-    def swap(self, time_s: float, config: SwapConfig) -> tuple[TimedFrame, Swapped]:
-        """The first frame at or after a time, and what becomes of it.
+    def pair(
+        self, time_s: float, config: SwapConfig, outline: bool = False, close: bool = False
+    ) -> Pair:
+        """A frame as filmed, and as swapped with its marks.
+
+        Args:
+            time_s: seconds after the clip's first frame; the first frame then or later.
+            config: how the face is put into the frame.
+            outline: draws the mask's middle (yellow) and its outer end (white) over the filmed one.
+            close: True shows the face only, if there is one.
 
         Raises:
             FileNotFoundError, ValueError: if the clip cannot be read or has no such frame.
         """
-        frame, found = self._frame(time_s), self._found(time_s)
-        if found.face is None:
-            return frame, Swapped(None, found.outcome)
-        (drawn,) = self._drawn(time_s, SwapConfig(config.identity, covered=config.covered))
-        return frame, self._swapper.with_config(config).blend(frame.image, found.face, drawn)
-
-    def pair(
-        self, time_s: float, config: SwapConfig, outline: bool = False, close: bool = False
-    ) -> Pair:
-        """That frame as filmed and as swapped, beside each other; the swapped one bears its marks.
-
-        Args:
-            time_s: seconds after the clip's first frame.
-            config: how the face is put into the frame.
-            outline: draws the mask's middle (yellow) and its outer end (grey) over the left one.
-            close: True shows the face only, if there is one.
-
-        Raises:
-            FileNotFoundError, ValueError: as `swap`.
-        """
-        frame, swapped = self.swap(time_s, config)
+        frame, swapped = self._swap(time_s, config)
         box, face = _whole(frame.image), self._found(time_s).face
         if close and face is not None:
             box = _around(transform_points(face.landmarks, invert(face.matrix)), frame.image)
@@ -105,8 +100,15 @@ class Preview:
         if outline and swapped.layers is not None:
             _draw_mask(left, swapped.layers, box, scale)
         right = left if swapped.image is None else self._marked(_cut(swapped.image, box)[0])
-        gap = np.full((len(left), GAP, 3), 255, np.uint8)
-        return Pair(np.hstack([left, gap, right]), frame.time_s, swapped)
+        return Pair(left, right, frame.time_s, swapped.outcome)
+
+    def _swap(self, time_s: float, config: SwapConfig) -> tuple[TimedFrame, Swapped]:
+        """The frame, and what becomes of it, still without its marks."""
+        frame, found = self._frame(time_s), self._found(time_s)
+        if found.face is None:
+            return frame, Swapped(None, found.outcome)
+        (drawn,) = self._drawn(time_s, SwapConfig(config.identity, covered=config.covered))
+        return frame, self._swapper.with_config(config).blend(frame.image, found.face, drawn)
 
     def _marked(self, image: Image) -> Image:
         labelled = draw_label(image)
@@ -185,4 +187,5 @@ def _draw_mask(image: Image, layers: Layers, box: Box, scale: float) -> None:
         for line in found:
             at: NDArray[np.float64] = (line[:, 0] + 0.5) * ratio - 0.5
             shown = (transform_points(at, to_frame) - box[:2] + 0.5) * scale - 0.5
-            cv2.polylines(image, [np.rint(shown).astype(np.int32)], True, colour, 1, cv2.LINE_AA)
+            smooth = np.rint(shown * 8.0).astype(np.int32)  # 3 bits of sub-pixel position
+            cv2.polylines(image, [smooth], True, colour, 1, cv2.LINE_AA, shift=3)

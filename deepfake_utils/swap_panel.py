@@ -208,8 +208,7 @@ class _View:
         pair = self._panel.look()
         self._picture.value = png_bytes(pair.image)
         self._said.value = (
-            f"<b>Left</b> as filmed, <b>right</b> {SAID[pair.swapped.outcome]} "
-            f"({pair.time_s:.2f} s)"
+            f"<b>Left</b> as filmed, <b>right</b> {SAID[pair.outcome]} ({pair.time_s:.2f} s)"
         )
 
     def tell(self) -> None:

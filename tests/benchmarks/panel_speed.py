@@ -23,6 +23,7 @@ import numpy as np
 from deepfake_utils.autoencoder import FaceSwapAutoencoder, preset
 from deepfake_utils.landmarks import MeshLandmarker
 from deepfake_utils.panels import png_bytes
+from deepfake_utils.rendering import SWAPPED
 from deepfake_utils.samples import sample_clips
 from deepfake_utils.swap_panel import SwapPanel
 from deepfake_utils.swapping import SwapConfig, Swapper
@@ -64,7 +65,7 @@ def measure(clip):
     panel = SwapPanel(clip, swapper, Path(folder) / "swap.mp4")
     show(panel, 0.0)  # loads what is loaded once
     times = {"jump": [show(panel, t) for t in np.linspace(0.5, panel.end_s - 0.1, options.frames)]}
-    if panel.look().swapped.image is None:
+    if panel.look().outcome not in SWAPPED:
         raise SystemExit("expected a swapped frame to time")
     for name, values in SETTINGS.items():
         times[f"set_{name}"] = []
