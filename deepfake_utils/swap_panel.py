@@ -157,8 +157,16 @@ class _View:
         return {"style": {"description_width": "150px"}, "layout": {"width": "470px"}}
 
     def _slider(self, text: str, low: float, high: float, step: float) -> Any:
+        # A slider that tells its way, too, sends back what the kernel sets it to; of two settings
+        # in a row the first would come back after the second.
         return self._w.FloatSlider(
-            description=text, min=low, max=high, step=step, readout_format=".2f", **self._look()
+            description=text,
+            min=low,
+            max=high,
+            step=step,
+            readout_format=".2f",
+            continuous_update=False,
+            **self._look(),
         )
 
     def _check(self, text: str, name: str) -> Any:
