@@ -177,11 +177,19 @@ def read_video_info(path: str | os.PathLike[str]) -> VideoInfo:
         )
 
 
-def _decode(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[VideoFrame]:
-    """All frames from where the container stands; ValueError if its data is damaged or cut off."""
+def _decode(
+    container: InputContainer, stream: VideoStream, path: Path, start_s: float = -math.inf
+) -> Iterator[VideoFrame]:
+    """All frames from where the container stands; ValueError if its data is damaged or cut off.
+
+    Of those before `start_s` some may be left out.
+    """
     count, time_s, complete = 0, 0.0, True
     try:
         for packet in container.demux(stream):
+            early = packet.pts is not None and seconds_of(stream, packet.pts) < start_s
+            # Often half of the frames are such as no other one builds on: need not be decoded.
+            stream.codec_context.skip_frame = "NONREF" if early else "DEFAULT"
             if packet.size and packet.dts is not None:
                 # An MP4 has its index in front, so it may promise more than the file holds.
                 last = stream.index_entries[-1].timestamp if _has_full_index(stream) else None
@@ -216,7 +224,7 @@ def _decode_from(
         return
     for back_s in (0.0, 3.0, 30.0, math.inf):  # MPEG-TS seeks to any frame, later key frames too
         seek(container, stream, max(start_s - back_s, -1.0))
-        frames = _decode(container, stream, path)
+        frames = _decode(container, stream, path, start_s - slack_s(stream))
         first = next(frames, None)
         if first is not None and (seconds_of(stream, first.pts) <= start_s or back_s == math.inf):
             yield from itertools.chain([first], frames)

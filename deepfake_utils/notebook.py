@@ -34,6 +34,7 @@ from .fetching import find_clip, in_colab, mount_drive, open_project
 from .form import ConfigForm, config_form, consent_form
 from .report_card import PairReport, pair_report
 from .samples import TEST_START_S
+from .swap_panel import SwapPanel, passages
 from .training_loop import TrainingStatus, peak_memory_mb
 from .training_panel import TrainingPanel
 from .training_project import NetworkChoice, train
@@ -51,6 +52,7 @@ __all__ = [
     "NetworkChoice",
     "PairReport",
     "RunLog",
+    "SwapPanel",
     "TrainingPanel",
     "TrainingStatus",
     "attended",
@@ -62,6 +64,7 @@ __all__ = [
     "mount_drive",
     "open_project",
     "pair_report",
+    "passages",
     "show_videos",
     "train",
     "unpack",

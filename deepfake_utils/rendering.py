@@ -9,7 +9,7 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,7 +26,7 @@ from .signing import Origin
 from .steadying import TrackConfig, TrackedFrame
 from .swapping import Outcome, Swapped, Swapper
 from .tracking import track_faces
-from .video import read_timed_frames, read_video_info
+from .video import VideoInfo, read_timed_frames, read_video_info
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,7 @@ def swap_video(
     track: TrackConfig | None = None,
     choose: FaceChoice | None = None,
     label_at: Literal["throughout", "cuts"] = "throughout",
+    progress: Callable[[int, int], None] | None = None,
 ) -> SwapReport:
     """Swap the face in a clip, or in a part of it, and write it with the clip's sound.
 
@@ -91,6 +92,8 @@ def swap_video(
         track: how the face is followed and steadied over time.
         choose: whose face is swapped where several are seen; None takes the largest.
         label_at: "throughout", or "cuts" for the first three seconds and three after each cut.
+        progress: called after each frame with how many are written and about how many there will
+            be. What it raises ends the swap, and nothing is written.
 
     Raises:
         FileNotFoundError, ValueError: if the target cannot be read or has no such part, or no
@@ -101,6 +104,7 @@ def swap_video(
     from .provenance import MarkedVideoWriter
 
     info = read_video_info(target)
+    expected = _count_frames(info, start_s, end_s)
     notes: list[FrameNote] = []
     outcomes: Counter[str] = Counter()
     with MarkedVideoWriter(
@@ -122,11 +126,19 @@ def swap_video(
                 notes.append(FrameNote(number, frame.time_s, swapped.outcome, swapped.visible))
             image = frame.image if swapped.image is None else swapped.image
             writer.write(image, frame.time_s)
+            if progress is not None:
+                progress(number + 1, max(expected, number + 1))
         _check_some_swapped(target, outcomes)
     report = SwapReport(Path(path), outcomes.total(), dict(outcomes), tuple(notes))
     if report.unchanged:
         logger.warning("%d frames went through unchanged: %s", report.unchanged, report)
     return report
+
+
+def _count_frames(info: VideoInfo, start_s: float, end_s: float | None) -> int:
+    """How many frames a part of a video has, if they are evenly spaced."""
+    until_s = info.duration_s if end_s is None else min(end_s, info.duration_s)
+    return min(info.frame_count, round((until_s - start_s) * info.fps))
 
 
 def _origin(target: str | os.PathLike[str], swapper: Swapper) -> Origin:

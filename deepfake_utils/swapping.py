@@ -197,7 +197,7 @@ class Swapper:
         ]
         drawn = iter(self.swap_faces([face for face in aligned if face is not None]))
         return [
-            Swapped(None, "no face") if face is None else self._blend(frame, face, next(drawn))
+            Swapped(None, "no face") if face is None else self.blend(frame, face, next(drawn))
             for frame, face in zip(frames, aligned, strict=True)
         ]
 
@@ -216,7 +216,14 @@ class Swapper:
         swapped = self.swap_frames([frame])[0]
         return frame.copy() if swapped is None else swapped
 
-    def _blend(self, frame: Image, face: AlignedFace, drawn: DrawnFace) -> Swapped:
+    def blend(self, frame: Image, face: AlignedFace, drawn: DrawnFace) -> Swapped:
+        """Put a drawn face into its frame.
+
+        Args:
+            frame: (H, W, 3) RGB uint8; not changed.
+            face: as `align` cut it out of the frame.
+            drawn: as `swap_faces` drew it, with the same `identity` and `covered`.
+        """
         yaw_deg = head_pose(face.landmarks, face.image.shape[:2]).angles_deg[0]
         turned = (self.config.most_yaw_deg - abs(float(yaw_deg))) / FADE_DEG
         if turned <= 0.0:

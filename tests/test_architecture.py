@@ -98,6 +98,10 @@ ORDER = (
     "training_view",
     "training_panel",
     "training_project",
+    "preview",
+    "render_job",
+    "swap_trial",
+    "swap_panel",
     "notebook",
 )
 SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in PACKAGE.glob("*.py")}

@@ -169,6 +169,26 @@ def test_marking_notebook_runs(tmp_path):
     assert not read_provenance(tmp_path / "marking" / "changed.mp4").sound
 
 
+@pytest.mark.slow
+def test_the_swap_notebook_leaves_a_swap_that_the_score_can_take_up(tmp_path):
+    copy = tmp_path / "executed.ipynb"
+    environment = {**os.environ, "FAST_RUN": "1", "DEEPFAKE_OUTPUT": str(tmp_path / "output")}
+    command = [sys.executable, FOLDER / "run.py", "03_swap_video.ipynb", copy]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    outputs = [o for cell in nbformat.read(copy, 4).cells for o in cell.get("outputs", [])]
+    shown = [kind for output in outputs for kind in output.get("data", {})]
+    assert shown.count("image/png") == 2
+    assert shown.count("application/vnd.jupyter.widget-view+json") == 1  # the panel
+    assert "lacks a trained network" in "".join(output.get("text", "") for output in outputs)
+    swap = tmp_path / "output" / "swap.mp4"
+    assert read_video_info(swap).frame_count == 25
+    assert read_provenance(swap).sound and read_provenance(swap).bases == ("synthetic",)
+    made = json.loads((tmp_path / "output" / "project.json").read_text())["swap"]
+    assert made["bytes"] == swap.stat().st_size
+    assert made["target"][1:] == [14.0, 15.0]
+
+
 def test_an_unknown_notebook_is_told():
     done = subprocess.run(
         [sys.executable, FOLDER / "run.py", "none.ipynb"], capture_output=True, text=True
