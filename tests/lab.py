@@ -1,0 +1,204 @@
+"""JupyterLab on this machine, and a notebook in it as a person's browser shows it.
+
+Needs the extra `browser` and Chromium: `make test-browser` gets both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+# No news from the network, every cell in the page at once, and no saving behind our back.
+SETTINGS = {
+    "apputils-extension/notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+    },
+    "notebook-extension/tracker": {"windowingMode": "none"},
+    "docmanager-extension/plugin": {"autosave": False},
+}
+ERROR = ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']"
+# What the browser says of JupyterLab itself, not of a notebook.
+HARMLESS = re.compile(r"favicon|/api/me|Workspace|ResizeObserver loop", re.IGNORECASE)
+
+
+def chromium() -> str | None:
+    """The path of Debian's Chromium, or of a browser like it; None if there is none."""
+    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
+    return next(filter(None, found), None)
+
+
+@contextlib.contextmanager
+def jupyter_lab(folder: Path, notebooks: list[Path]) -> Iterator[str]:
+    """Serve copies of `notebooks` out of a new folder, in the short mode; yields the address.
+
+    The address ends in the token: `address.format(name)` opens a notebook.
+    """
+    served, config = folder / "served", folder / "config"
+    served.mkdir(parents=True)
+    for path in notebooks:
+        shutil.copy(path, served)
+    for name, settings in SETTINGS.items():
+        path = config / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(settings))
+    token = secrets.token_hex(16)
+    environment = {
+        **os.environ,
+        "FAST_RUN": "1",
+        "DEEPFAKE_OUTPUT": str(folder / "output"),
+        "JUPYTER_TOKEN": token,
+        "JUPYTER_CONFIG_DIR": str(config),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(config / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(config / "workspaces"),
+    }
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--port=0", "--allow-root"]
+    log = folder / "server.log"
+    with (
+        log.open("w") as file,
+        subprocess.Popen(
+            [*command, f"--ServerApp.root_dir={served}"],
+            env=environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        ) as server,
+    ):
+        try:
+            port = _port(folder / "runtime", server, log)
+            yield f"http://127.0.0.1:{port}/doc/tree/{{}}?token={token}"
+        finally:
+            server.terminate()
+
+
+def _port(runtime: Path, server: subprocess.Popen, log: Path) -> int:
+    """The port that the server chose, once it has written it down."""
+    until = time.monotonic() + 90
+    while time.monotonic() < until and server.poll() is None:
+        for path in runtime.glob("jpserver-*.json"):
+            with contextlib.suppress(json.JSONDecodeError):  # half written
+                return json.loads(path.read_text())["port"]
+        time.sleep(0.1)
+    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
+
+
+class NotebookPage:
+    """A notebook in the browser: run it, look at it, use what it shows.
+
+    Args:
+        page: of Playwright.
+        address: of the notebook.
+        pictures: where screenshots go.
+    """
+
+    def __init__(self, page: Page, address: str, pictures: Path) -> None:
+        self.page, self.pictures = page, pictures
+        self.complaints: list[str] = []
+        page.route(lambda url: not url.startswith(address.split("/doc/")[0]), self._refuse)
+        page.on("console", self._note)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.goto(address, wait_until="domcontentloaded")
+        page.locator(".jp-NotebookPanel-notebook .jp-Cell").first.wait_for(timeout=90_000)
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").wait_for(
+            state="attached", timeout=90_000
+        )
+
+    def _refuse(self, route: Any) -> None:
+        """The badge is the only thing a notebook may want from elsewhere; here it is empty."""
+        if "colab-badge.svg" in route.request.url:
+            empty = '<svg xmlns="http://www.w3.org/2000/svg"/>'
+            route.fulfill(body=empty, content_type="image/svg+xml")
+        else:
+            self.complaints.append(f"asked for {route.request.url}")
+            route.abort()
+
+    def _note(self, message: Any) -> None:
+        told = f"{message.text} ({message.location.get('url', '')})"
+        if message.type == "error" and not HARMLESS.search(told):
+            self.complaints.append(told)
+
+    def run_all(self, timeout_s: float = 300.0) -> None:
+        """Run > Run All Cells, as a person does; returns when the last one has run."""
+        self.page.get_by_role("menuitem", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        self.until_idle(timeout_s)
+
+    def until_idle(self, timeout_s: float = 300.0) -> None:
+        """Wait until every code cell has its number; fails as soon as one shows an error."""
+        self.page.wait_for_function(
+            """error => {
+              const text = prompt => prompt.textContent.trim();
+              const all = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(text);
+              const done = all.length > 0 && all.every(prompt => /^\\[\\d+\\]:$/.test(prompt));
+              return done || document.querySelector(error) !== null;
+            }""",
+            arg=ERROR,
+            timeout=timeout_s * 1000,
+        )
+        assert self.errors() == []
+
+    def errors(self) -> list[str]:
+        """What cells show as errors."""
+        return self.page.locator(ERROR).all_inner_texts()
+
+    def cell(self, text: str) -> Locator:
+        """The code cell whose source has `text` in it."""
+        editor = self.page.locator(".cm-content", has_text=text)
+        return self.page.locator(".jp-CodeCell", has=editor).first
+
+    def labelled(self, label: str, kind: str = ".widget-inline-hbox") -> Locator:
+        """The widget of that label."""
+        named = self.page.locator(".widget-label", has_text=re.compile(f"^{re.escape(label)}$"))
+        return self.page.locator(kind, has=named).first
+
+    def button(self, text: str) -> Locator:
+        """The button with that text, in any case of letters."""
+        pattern = re.compile(rf"^\s*{re.escape(text)}\s*$", re.IGNORECASE)
+        return self.page.locator("button.jupyter-button", has_text=pattern).first
+
+    def until(self, what: str, condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+        """Wait for a condition, and say what was waited for if it does not come."""
+        until = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < until, f"waited {timeout_s:.0f} s for {what}"
+            assert self.errors() == []
+            self.page.wait_for_timeout(100)
+
+    def play(self, video: Locator) -> float:
+        """Start a video; the seconds it has come to, once it has moved on."""
+        video.scroll_into_view_if_needed()
+        video.evaluate("video => video.play()")
+        self.until("the video to move on", lambda: video.evaluate("v => v.currentTime") > 0.1, 20)
+        return video.evaluate("video => { video.pause(); return video.currentTime; }")
+
+    def screenshot(self, name: str, part: Locator) -> None:
+        """A picture of a part of the page."""
+        part.scroll_into_view_if_needed()
+        part.screenshot(path=self.pictures / f"{name}.png")
+
+    def screenshots(self, name: str, height: int = 1800) -> None:
+        """The whole notebook from top to bottom, `height` pixels a picture."""
+        size = self.page.viewport_size
+        self.page.set_viewport_size({"width": size["width"], "height": height})
+        sheet = self.page.locator(".jp-WindowedPanel-outer")
+        shown, whole = sheet.evaluate("sheet => [sheet.clientHeight, sheet.scrollHeight]")
+        for index in range(-(-whole // shown)):
+            sheet.evaluate("(sheet, y) => { sheet.scrollTop = y; }", index * shown)
+            self.page.wait_for_timeout(100)  # until it is drawn
+            sheet.screenshot(path=self.pictures / f"{name}_{index:02d}.png")
+        self.page.set_viewport_size(size)
