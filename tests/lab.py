@@ -132,25 +132,19 @@ class NotebookPage:
         if message.type == "error" and not HARMLESS.search(told):
             self.complaints.append(told)
 
-    def run_all(self, timeout_s: float = 300.0) -> None:
+    def run_all(self, timeout_s: float = 900.0) -> None:
         """Run > Run All Cells, as a person does; returns when the last one has run."""
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
         self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        self.until_idle(timeout_s)
+        self.until("every cell to have run", lambda: not self.waiting(), timeout_s)
 
-    def until_idle(self, timeout_s: float = 300.0) -> None:
-        """Wait until every code cell has its number; fails as soon as one shows an error."""
-        self.page.wait_for_function(
-            """error => {
-              const text = prompt => prompt.textContent.trim();
-              const all = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(text);
-              const done = all.length > 0 && all.every(prompt => /^\\[\\d+\\]:$/.test(prompt));
-              return done || document.querySelector(error) !== null;
-            }""",
-            arg=ERROR,
-            timeout=timeout_s * 1000,
+    def waiting(self) -> list[str]:
+        """The code cells that have not run yet, by their first line."""
+        return self.page.locator(".jp-CodeCell").evaluate_all(
+            """cells => cells
+              .filter(cell => !/\\[\\d+\\]:/.test(cell.querySelector('.jp-InputPrompt').textContent))
+              .map(cell => cell.querySelector('.cm-line')?.textContent ?? '?')"""
         )
-        assert self.errors() == []
 
     def errors(self) -> list[str]:
         """What cells show as errors."""
@@ -175,8 +169,9 @@ class NotebookPage:
         """Wait for a condition, and say what was waited for if it does not come."""
         until = time.monotonic() + timeout_s
         while not condition():
-            assert time.monotonic() < until, f"waited {timeout_s:.0f} s for {what}"
             assert self.errors() == []
+            left = self.waiting()
+            assert time.monotonic() < until, f"waited {timeout_s:.0f} s for {what}; at {left[:1]}"
             self.page.wait_for_timeout(100)
 
     def play(self, video: Locator) -> float:
