@@ -7,30 +7,30 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
 import html
 import importlib.metadata
-import importlib.util
 import io
 import json
 import math
 import os
 import platform
 import time
-import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import ipywidgets as widgets
 import torch
+from IPython import get_ipython
 from IPython.display import HTML, display
 from IPython.display import Image as InlineImage
 
-from .consent import Basis, Subject, write_consent
 from .fetching import download, find_clip, in_colab, mount_drive, unpack
+from .form import ConfigForm, config_form, consent_form
 from .samples import TEST_START_S
+from .training_loop import TrainingStatus, peak_memory_mb
+from .training_panel import TrainingPanel
+from .training_project import NetworkChoice, train
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,6 +41,9 @@ __all__ = [
     "Live",
     "NetworkChoice",
     "RunLog",
+    "TrainingPanel",
+    "TrainingStatus",
+    "attended",
     "config_form",
     "consent_form",
     "download",
@@ -48,10 +51,9 @@ __all__ = [
     "in_colab",
     "mount_drive",
     "show_videos",
+    "train",
     "unpack",
 ]
-
-Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
@@ -62,22 +64,6 @@ class ClipChoice:
     person_b: str = "sample"  # whose face is put there
     train_until_s: float = TEST_START_S  # A's clip is trained on up to here; 0 takes all of it
     swap_from_s: float = TEST_START_S  # and swapped from here on
-
-
-def _usual_size() -> int:
-    """A size that trains in minutes here."""
-    return 128 if torch.cuda.is_available() else 96
-
-
-@dataclass(frozen=True)
-class NetworkChoice:
-    """Which network a notebook trains, and for how long."""
-
-    preset: Literal["quick", "original"] = "quick"  # "original" is for a GPU
-    image_size: int = field(default_factory=_usual_size)  # of the face: 64, 96, 128, 192 or 256 px
-    mask: bool = False  # True has the network draw a mask of the face, which the swap then uses
-    minutes: float = 5.0  # the run is made as long as fits
-    light: float = 0.0  # strength of random changes of light and colour; 1 for clips that differ
 
 
 class Live:
@@ -99,6 +85,15 @@ class Live:
             self._handle = display(picture, display_id=True)
         else:
             self._handle.update(picture)
+
+
+def attended() -> bool:
+    """True if somebody sits at the notebook and can press buttons; False if a program executes it.
+
+    Programs such as nbclient say that nobody can answer questions; outside IPython it is False.
+    """
+    shell = get_ipython()
+    return bool(getattr(getattr(shell, "kernel", None), "_allow_stdin", False))
 
 
 def show_videos(videos: Mapping[str, str | os.PathLike[str]], width: int = 300) -> HTML:
@@ -160,7 +155,7 @@ class RunLog:
             **facts,
             "seconds": {stage: round(seconds, 1) for stage, seconds in self.seconds.items()},
             "device": torch.cuda.get_device_name() if gpu else f"cpu, {os.cpu_count()} cores",
-            "peak_memory_mb": _peak_memory_mb(),
+            "peak_memory_mb": peak_memory_mb(),
             "versions": versions,
         }
         path = Path(path)
@@ -176,112 +171,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _peak_memory_mb() -> int | None:
-    """The most memory this process ever had, in MB; None where the system does not say."""
-    if importlib.util.find_spec("resource") is None:  # Windows
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if platform.system() == "Darwin" else 1e3))
-
-
-class ConfigForm(Generic[Config]):
-    """A form with one widget for each field of a dataclass; `value` is what it holds now."""
-
-    def __init__(self, config: Config, fields: dict[str, Any], box: widgets.VBox) -> None:
-        self._config, self.fields, self.box = config, fields, box
-
-    @property
-    def value(self) -> Config:
-        """A new configuration with what the form holds.
-
-        Raises:
-            ValueError: if the configuration refuses a value; its text says why.
-        """
-        values = {name: field.value for name, field in self.fields.items()}
-        return dataclasses.replace(self._config, **values)  # type: ignore[type-var]
-
-    def _ipython_display_(self) -> None:
-        display(self.box)
-
-
-def config_form(config: Config, names: list[str] | None = None) -> ConfigForm[Config]:
-    """A form to change a configuration by hand: numbers, choices, yes or no.
-
-    Args:
-        config: a dataclass instance; its values are what the form starts with.
-        names: the fields to show; None shows all that a form can change.
-
-    Raises:
-        TypeError: if `config` is not a dataclass instance.
-        ValueError: if a name is not one of its fields.
-    """
-    if not dataclasses.is_dataclass(config) or isinstance(config, type):
-        raise TypeError(f"expected a dataclass instance, got {config!r}")
-    hints = typing.get_type_hints(type(config))
-    known = [field.name for field in dataclasses.fields(config)]
-    for name in names or ():
-        if name not in known:
-            raise ValueError(f"expected a field of {known}, got {name!r}")
-    fields: dict[str, Any] = {}
-    for name in names if names is not None else known:
-        made = _widget(name, getattr(config, name), hints[name])
-        if made is not None:
-            fields[name] = made
-    return ConfigForm(config, fields, widgets.VBox(list(fields.values())))
-
-
-def consent_form(
-    subject: Subject | None = None, folder: str | os.PathLike[str] | None = None
-) -> ConfigForm[Subject]:
-    """A form for whose face is in a training set and why it may be used; no name is asked for.
-
-    Its `value` is for `extract_faces(..., consent=form.value)`.
-
-    Args:
-        subject: what it starts with; None leaves the basis open, and `value` raises ValueError
-            until one is chosen.
-        folder: adds a button that writes consent.json there.
-    """
-    names = ["id", "basis", "role", "audience", "given", "expires"]
-    form = config_form(subject or Subject(), names)
-    if subject is None:
-        basis = form.fields["basis"]
-        basis.options = ["", *typing.get_args(Basis)]
-        basis.value = ""
-    if folder is not None:
-        button = widgets.Button(description="write consent.json")
-        said = widgets.Label()
-
-        def write(_: widgets.Button) -> None:
-            try:
-                said.value = str(write_consent(folder, form.value))
-            except ValueError as error:
-                said.value = str(error)
-
-        button.on_click(write)
-        form.box.children = [*form.box.children, button, said]
-    return form
-
-
-def _widget(name: str, value: object, hint: object) -> widgets.Widget | None:
-    """The widget that fits a field's type; None if there is none."""
-    look = {
-        "description": name.replace("_", " "),
-        "style": {"description_width": "160px"},
-        "layout": widgets.Layout(width="420px"),
-    }
-    if typing.get_origin(hint) is typing.Literal:
-        return widgets.Dropdown(options=list(typing.get_args(hint)), value=value, **look)
-    if isinstance(value, bool):
-        return widgets.Checkbox(value=value, **look)
-    if isinstance(value, int) and hint is not float:
-        return widgets.IntText(value=value, **look)
-    if isinstance(value, int | float):
-        return widgets.FloatText(value=value, **look)
-    if isinstance(value, str) or (value is None and str in typing.get_args(hint)):
-        return widgets.Text(value=value or "", **look)
-    return None

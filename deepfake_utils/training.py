@@ -72,6 +72,7 @@ class Trainer:
         scores: (step, PSNR in dB) of each `evaluate` so far.
         step: steps made so far.
         gradients: makes each step's gradients, in as many pieces as memory asks for.
+        faces_per_step: of both people, in all processes; 0 before the first step.
 
     Raises:
         ValueError: if the batches cannot be shared out among the processes.
@@ -109,7 +110,7 @@ class Trainer:
         self.step = 0
         self.history: list[StepResult] = []
         self.scores: list[tuple[int, float]] = []
-        self._faces = 0  # trained on in a step
+        self.faces_per_step = 0
         self._caution = 1.0  # share of the learning rate that is used; less after a bad step
 
     def train_step(self) -> StepResult:
@@ -141,7 +142,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate_at(self.step) * self._caution
         self.gradients.apply()
-        self._faces = (len(a.warped) + len(b.warped)) * self.processes
+        self.faces_per_step = (len(a.warped) + len(b.warped)) * self.processes
         self._caution = min(1.0, self._caution * 2.0**0.01)
         self._update_average()
         self.history.append(StepResult(self.step, loss_a, loss_b))
@@ -165,7 +166,7 @@ class Trainer:
             self.train_step()
             seconds.append(time.monotonic() - began)
         left = max(0, self.config.steps - self.step)
-        pace = Pace(statistics.fmean(seconds), self._faces, left)
+        pace = Pace(statistics.fmean(seconds), self.faces_per_step, left)
         logger.info("%s", pace)
         return pace
 

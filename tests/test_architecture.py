@@ -74,7 +74,16 @@ ORDER = (
     "scorecard",
     "plotting",
     "project",
+    "panels",
     "fetching",
+    "form_fields",
+    "form_view",
+    "form",
+    "worker",
+    "training_loop",
+    "training_view",
+    "training_panel",
+    "training_project",
     "notebook",
 )
 SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in PACKAGE.glob("*.py")}
@@ -132,6 +141,9 @@ def test_swapped_faces_leave_through_one_door():
         "attacks": {"add_stream", "imencode"},  # in memory
         "plotting": {"savefig"},  # in memory
         "notebook": {"savefig"},  # in memory
+        "panels": {"imencode"},  # in memory
+        "form_view": {"save"},  # settings
+        "training_loop": {"save"},  # checkpoints
         "training": users.get("training", set()),  # checkpoints
     }
 

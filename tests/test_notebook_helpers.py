@@ -46,7 +46,7 @@ def test_an_untouched_form_gives_the_same_settings(config):
     form = config_form(config)
     assert form.value == config
     assert list(form.fields) == [field.name for field in dataclasses.fields(config)]
-    assert list(form.box.children) == list(form.fields.values())
+    assert [row.children[0] for row in form.box.children[:-2]] == list(form.fields.values())
 
 
 def test_editing_gives_new_settings_and_leaves_the_old():
