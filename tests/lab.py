@@ -6,6 +6,7 @@ Needs the extra `browser` and Chromium: `make test-browser` gets both.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -17,6 +18,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+if importlib.util.find_spec("playwright") is not None:
+    from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -121,7 +125,7 @@ class NotebookPage:
     def _refuse(self, route: Any) -> None:
         """The badge is the only thing a notebook may want from elsewhere; here it is empty."""
         if "colab-badge.svg" in route.request.url:
-            empty = '<svg xmlns="http://www.w3.org/2000/svg"/>'
+            empty = '<svg xmlns="http://www.w3.org/2000/svg" width="117" height="20"/>'
             route.fulfill(body=empty, content_type="image/svg+xml")
         else:
             self.complaints.append(f"asked for {route.request.url}")
@@ -134,16 +138,29 @@ class NotebookPage:
 
     def run_all(self, timeout_s: float = 900.0) -> None:
         """Run > Run All Cells, as a person does; returns when the last one has run."""
-        self.page.get_by_role("menuitem", name="Run", exact=True).click()
-        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt")
+        begun = prompts.filter(has_text=re.compile(r"\[[\d*]+\]")).first
+
+        def ask() -> bool:
+            """Again if need be: a click is lost while the page is still busy with itself."""
+            if not begun.is_visible():
+                self.page.get_by_role("menuitem", name="Run", exact=True).click()
+                self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+                with contextlib.suppress(PlaywrightTimeout):
+                    begun.wait_for(timeout=5_000)
+            return begun.is_visible()
+
+        self.until("the first cell to begin", ask, 120)
         self.until("every cell to have run", lambda: not self.waiting(), timeout_s)
 
     def waiting(self) -> list[str]:
         """The code cells that have not run yet, by their first line."""
         return self.page.locator(".jp-CodeCell").evaluate_all(
-            """cells => cells
-              .filter(cell => !/\\[\\d+\\]:/.test(cell.querySelector('.jp-InputPrompt').textContent))
-              .map(cell => cell.querySelector('.cm-line')?.textContent ?? '?')"""
+            """cells => {
+              const prompt = cell => cell.querySelector('.jp-InputPrompt').textContent;
+              const left = cells.filter(cell => !/\\[\\d+\\]:/.test(prompt(cell)));
+              return left.map(cell => cell.querySelector('.cm-line')?.textContent ?? '?');
+            }"""
         )
 
     def errors(self) -> list[str]:
@@ -155,15 +172,35 @@ class NotebookPage:
         editor = self.page.locator(".cm-content", has_text=text)
         return self.page.locator(".jp-CodeCell", has=editor).first
 
-    def labelled(self, label: str, kind: str = ".widget-inline-hbox") -> Locator:
-        """The widget of that label."""
+    def slider(self, label: str) -> Locator:
+        """The handle of the slider with that label."""
         named = self.page.locator(".widget-label", has_text=re.compile(f"^{re.escape(label)}$"))
-        return self.page.locator(kind, has=named).first
+        return self.page.locator(".widget-slider", has=named).first.get_by_role("slider")
 
-    def button(self, text: str) -> Locator:
-        """The button with that text, in any case of letters."""
-        pattern = re.compile(rf"^\s*{re.escape(text)}\s*$", re.IGNORECASE)
-        return self.page.locator("button.jupyter-button", has_text=pattern).first
+    def move(self, label: str, key: str = "ArrowRight", presses: int = 3) -> tuple[float, float]:
+        """Move a slider by keyboard; where it was and where it is, as it says itself."""
+        handle = self.slider(label)
+        handle.scroll_into_view_if_needed()
+        before = float(handle.get_attribute("aria-valuenow"))
+        for _ in range(presses):
+            handle.press(key)
+        return before, float(handle.get_attribute("aria-valuenow"))
+
+    def press(self, text: str) -> None:
+        """Press a button by keyboard, as soon as it can be."""
+        button = self.page.get_by_role("button", name=text, exact=True).first
+        self.until(f"{text} to be free", button.is_enabled)
+        button.press("Enter")
+
+    def picture(self, image: Locator) -> str:
+        """The SHA-256 of what an <img> shows now."""
+        return image.evaluate(
+            """async image => {
+              const data = await (await fetch(image.src)).arrayBuffer();
+              const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', data));
+              return [...hash].map(byte => byte.toString(16).padStart(2, '0')).join('');
+            }"""
+        )
 
     def until(self, what: str, condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
         """Wait for a condition, and say what was waited for if it does not come."""

@@ -4,6 +4,7 @@ JupyterLab serves them, Chromium shows them. Screenshots go to output/browser/.
 """
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,33 @@ def test_the_quick_start_swaps_and_plays(show):
     assert notebook.play(video) > 0.1
     assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [1152, 384]
     notebook.screenshot("00_video", video)
+
+
+def test_training_is_set_started_watched_and_stopped(show):
+    notebook = show("02_train.ipynb")
+    notebook.run_all()
+    page = notebook.page
+    before, after = notebook.move("dssim", "ArrowRight")
+    assert after > before
+    form = page.locator(".jp-OutputArea-output", has=notebook.slider("dssim")).first
+    preset = form.get_by_label("preset")
+    notebook.until("the form to notice", lambda: "own" in preset.evaluate("list => list.value"))
+    notebook.screenshot("02_form", form)
+
+    panel = page.locator(".jp-OutputArea-output", has=page.get_by_role("button", name="Pause"))
+    grid = panel.locator("img").first
+
+    def step():
+        return int(re.search(r"step (\d+) of", panel.inner_text())[1])
+
+    untrained, began = notebook.picture(grid), step()
+    notebook.press("Start")
+    notebook.until("steps", lambda: step() > began)
+    notebook.until("the grid to change", lambda: notebook.picture(grid) != untrained)
+    notebook.screenshot("02_training", panel)
+    if not page.get_by_role("button", name="Stop").is_enabled():  # a fast machine has finished
+        notebook.press("Start")
+    notebook.press("Stop")
+    notebook.until("it to stop", lambda: "saved" in panel.locator("[role=status]").inner_text())
+    assert step() > began
+    notebook.screenshots("02_train")
