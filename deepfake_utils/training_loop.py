@@ -195,7 +195,7 @@ class TrainingLoop:
         self.trainer.train_step()
         first_s = time.monotonic() - began
         # A tenth of the time at most, or a large network would be planned for until it is over.
-        sample = min(20, max(2, int(6.0 * self.minutes / first_s)))
+        sample = min(20, max(5, int(6.0 * self.minutes / first_s)))
         self.trainer.plan(self.minutes * (1.0 - GRID_SHARE - CURVE_SHARE) - first_s / 60.0, sample)
 
     def _check(self) -> None:
