@@ -96,3 +96,20 @@ def test_training_is_set_started_watched_and_stopped(show):
     notebook.until("it to stop", lambda: "saved" in panel.locator("[role=status]").inner_text())
     assert step() > began
     notebook.screenshots("02_train")
+
+
+@pytest.mark.skipif(not (NOTEBOOKS / "03_swap_video.ipynb").exists(), reason="no such notebook")
+def test_a_swap_is_tried_rendered_and_watched(show):
+    notebook = show("03_swap_video.ipynb")
+    notebook.run_all()
+    panel = notebook.page.locator(".jp-OutputArea-output", has=notebook.slider("sharpness"))
+    shown = panel.locator("img").first
+    tried = notebook.picture(shown)
+    notebook.move("sharpness", presses=5)
+    notebook.until("the swap to change", lambda: notebook.picture(shown) != tried)
+    notebook.press("Render the clip")
+    video = panel.locator("video")
+    notebook.until("the video", video.is_visible, 300)
+    assert notebook.play(video) > 0.1
+    notebook.screenshot("03_panel", panel)
+    notebook.screenshots("03_swap_video")
