@@ -118,8 +118,9 @@ class NotebookPage:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.goto(address, wait_until="domcontentloaded")
         page.locator(".jp-NotebookPanel-notebook .jp-Cell").first.wait_for(timeout=90_000)
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").wait_for(
-            state="attached", timeout=90_000
+        # Before the kernel is there, a cell that is run asks in a dialog which one to take.
+        page.locator("#jp-main-statusbar", has_text="Python 3 (ipykernel) | Idle").wait_for(
+            timeout=90_000
         )
 
     def _refuse(self, route: Any) -> None:
@@ -205,8 +206,11 @@ class NotebookPage:
     def until(self, what: str, condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
         """Wait for a condition, and say what was waited for if it does not come."""
         until = time.monotonic() + timeout_s
-        while not condition():
+        while True:
             assert self.errors() == []
+            assert self.page.locator(".jp-Dialog").all_inner_texts() == []
+            if condition():
+                return
             left = self.waiting()
             assert time.monotonic() < until, f"waited {timeout_s:.0f} s for {what}; at {left[:1]}"
             self.page.wait_for_timeout(100)

@@ -107,9 +107,10 @@ def test_a_swap_is_tried_rendered_and_watched(show):
     tried = notebook.picture(shown)
     notebook.move("sharpness", presses=5)
     notebook.until("the swap to change", lambda: notebook.picture(shown) != tried)
+    video = panel.locator("video")  # of the render that ran with all cells
+    before = video.get_attribute("src")
     notebook.press("Render the clip")
-    video = panel.locator("video")
-    notebook.until("the video", video.is_visible, 300)
+    notebook.until("the new video", lambda: video.count() and video.get_attribute("src") != before)
     assert notebook.play(video) > 0.1
     notebook.screenshot("03_panel", panel)
     notebook.screenshots("03_swap_video")
