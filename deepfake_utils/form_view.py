@@ -94,7 +94,11 @@ class FormView:
         if not self._form.presets:
             return []
         options = [OWN, *self._form.presets]
-        look = {"description": "preset", "style": LABEL, "layout": widgets.Layout(width="400px")}
+        look = {
+            "description": "start from",
+            "style": LABEL,
+            "layout": widgets.Layout(width="400px"),
+        }
         self._preset = widgets.Dropdown(options=options, value=OWN, **look)
 
         def choose(change: dict[str, Any]) -> None:

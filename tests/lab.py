@@ -223,9 +223,13 @@ class NotebookPage:
         return video.evaluate("video => { video.pause(); return video.currentTime; }")
 
     def screenshot(self, name: str, part: Locator) -> None:
-        """A picture of a part of the page."""
+        """A picture of a part of the page, on a screen that is high enough for it."""
+        size, height = self.page.viewport_size, part.bounding_box()["height"]
+        wanted = max(size["height"], int(height) + 200)
+        self.page.set_viewport_size({"width": size["width"], "height": wanted})
         part.scroll_into_view_if_needed()
         part.screenshot(path=self.pictures / f"{name}.png")
+        self.page.set_viewport_size(size)
 
     def screenshots(self, name: str, height: int = 1800) -> None:
         """The whole notebook from top to bottom, `height` pixels a picture."""

@@ -13,7 +13,9 @@ import cv2
 import nbformat
 import pytest
 
+from deepfake_utils.project import Project
 from deepfake_utils.storage import CheckpointStore
+from deepfake_utils.training_project import train
 from deepfake_utils.verification import read_provenance
 from deepfake_utils.video import read_video_info
 
@@ -145,6 +147,21 @@ def test_quickstart_shows_pictures_forms_and_videos(quickstart):
     assert len(shown(notebook, "application/vnd.jupyter.widget-view+json")) >= 4
     assert sum(text.count("<video") for text in shown(notebook, "text/html")) == 1
     assert len(shown(notebook, "text/markdown")) == 1  # the scorecard
+
+
+@pytest.mark.slow
+def test_the_training_notebook_trains_and_leaves_a_run_to_go_on_with(executed):
+    output, notebook = executed("02_train")
+    widgets = shown(notebook, "application/vnd.jupyter.widget-view+json")
+    assert len(widgets) == 4  # three forms, the panel
+    assert len(shown(notebook, "image/png")) >= 3
+    outputs = [each for cell in notebook.cells for each in cell.get("outputs", [])]
+    told = "".join(each.get("text", "") for each in outputs)
+    assert "taking the sample clips" in told and "finished: step" in told
+    for name in ("predictions.png", "losses.png"):
+        assert read_provenance(output / name).sound
+    panel = train(Project(output))
+    assert panel.status.state == "finished" and panel.step == panel.store.latest().step > 0
 
 
 @pytest.mark.slow
