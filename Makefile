@@ -12,7 +12,8 @@ INSTALL := -m pip --disable-pip-version-check install -qq -c constraints.txt
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fan demo test test-slow test-real test-gpu lint format constraints clean
+.PHONY: help setup fan demo test test-slow test-real test-gpu test-browser lint format constraints \
+        clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / {printf "make %-28s %s\n", $$1, $$2}' Makefile
@@ -66,8 +67,31 @@ demo: $(STAMP) ## run the quick-start notebook on the sample clips; results are 
 test: $(STAMP) ## the fast tests; ARGS="..." goes to pytest
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
+test-slow: $(VENV)/ipywidgets7
 test-slow test-real test-gpu: $(STAMP) ## the tests with that marker
 	@$(PY) -m pytest -m $(@:test-%=%) $(ARGS)
+
+# Colab's widgets, beside the newer ones: a test that wants them puts this folder first.
+$(VENV)/ipywidgets7: | $(STAMP)
+	@rm -rf $@.part
+	@$(PY) -m pip --disable-pip-version-check install -qq --no-deps --target $@.part \
+	  ipywidgets==7.7.1 widgetsnbextension==3.6.10 ipython_genutils==0.2.0
+	@mv $@.part $@
+
+# The notebooks in JupyterLab and Chromium; pictures of them go to output/browser/.
+test-browser: $(VENV)/.browser ## the notebooks as a person uses them, in a real browser
+	@$(PY) -m pytest -m browser $(ARGS)
+
+$(VENV)/.browser: $(STAMP)
+	@for name in chromium chromium-browser google-chrome; do command -v $$name; done | grep -q . || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	    || { echo "test-browser: no Chromium found; on Debian: sudo apt install chromium"; exit 1; }; \
+	  echo "test-browser: installing Chromium"; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	}
+	@echo "test-browser: installing JupyterLab and Playwright"
+	@$(PY) $(INSTALL) -e '.[browser]'
+	@touch $@
 
 lint: $(STAMP) ## what CI checks before the tests
 	@$(PY) -m ruff check .
@@ -80,12 +104,16 @@ format: $(STAMP) ## mend what can be mended by itself
 	@$(PY) -m ruff format .
 	@$(PY) -m nbstripout notebooks/*.ipynb
 
+# A release may have files for other systems only: nothing newer than what Linux can have.
+COMPILE := $(VENV)/bin/uv pip compile -q setup.py --extra dev --extra browser \
+  --no-annotate --no-header --no-emit-index-url
 constraints: $(STAMP) ## pin the newest versions anew (torch stays: change its pin by hand first)
-	@$(PY) $(INSTALL) uv
 	@echo 'torch==$(TORCH)' > $(VENV)/torch.txt
-	@echo uv | $(VENV)/bin/uv pip compile -q setup.py - --extra dev -c $(VENV)/torch.txt \
-	  --universal --python-version 3.10 --no-annotate --no-header --no-emit-index-url \
-	  -o $(VENV)/pins.txt
+	@$(COMPILE) -c $(VENV)/torch.txt --python-version 3.13 \
+	  --python-platform x86_64-manylinux_2_28 -o $(VENV)/linux.txt --upgrade
+	@sed 's/==/<=/' $(VENV)/linux.txt > $(VENV)/newest.txt
+	@$(COMPILE) -c $(VENV)/torch.txt -c $(VENV)/newest.txt --python-version 3.10 --universal \
+	  -o $(VENV)/pins.txt --upgrade
 	@{ sed '/^[^#]/,$$d' constraints.txt; \
 	   sed -E "/^(cuda-|nvidia-|triton)|implementation_name == 'pypy'/d" $(VENV)/pins.txt; \
 	 } > $(VENV)/constraints.txt

@@ -47,6 +47,7 @@ setup(
         # Whose face it is: dlib's network and its weights, which are 100 MB to download.
         "score": ["dlib-bin>=19.24.6", "face_recognition_models>=0.3.0"],
         "multi": ["accelerate>=1.0"],  # several processes or GPUs
+        "browser": ["jupyterlab>=4.2", "playwright>=1.48"],  # to test the notebooks in Chromium
         "dev": [
             "accelerate",
             "ipykernel",
@@ -59,6 +60,7 @@ setup(
             "pytest",
             "pytest-xdist",
             "ruff",
+            "uv",
         ],
     },
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
 import cv2
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -105,3 +109,26 @@ def face_set(frame: np.ndarray, points: np.ndarray) -> FaceSet:
     """Four times the same crop, in memory."""
     face = align_face(frame, points, 96)
     return FaceSet(np.stack([face.image] * 4), np.stack([face.landmarks] * 4), 0.5, ())
+
+
+@pytest.fixture(scope="session")
+def executed(tmp_path_factory: pytest.TempPathFactory):
+    """executed("05_score"): (output folder, notebook) of its one short run, made when asked for."""
+
+    notebooks = Path(__file__).parents[1] / "notebooks"
+
+    @functools.cache
+    def run(name: str):
+        folder = tmp_path_factory.mktemp(name)
+        copy = folder / "executed.ipynb"
+        done = subprocess.run(
+            [sys.executable, notebooks / "run.py", f"{name}.ipynb", copy],
+            env={**os.environ, "FAST_RUN": "1", "DEEPFAKE_OUTPUT": str(folder / "output")},
+            capture_output=True,
+            text=True,
+            timeout=900,  # two minutes on two free cores
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return folder / "output", nbformat.read(copy, as_version=4)
+
+    return run

@@ -1,7 +1,7 @@
 """pytest tests/test_notebooks.py: the notebooks are clean, and run from top to bottom."""
 
 import json
-import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +11,10 @@ import cv2
 import nbformat
 import pytest
 
+from deepfake_utils.dataset import FaceDataset
+from deepfake_utils.extraction import load_faces
 from deepfake_utils.project import Project
+from deepfake_utils.samples import sample_clips
 from deepfake_utils.storage import CheckpointStore
 from deepfake_utils.training_project import train
 from deepfake_utils.verification import read_provenance
@@ -21,36 +24,67 @@ FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
-@pytest.fixture(scope="module")
-def quickstart(tmp_path_factory):
-    """(output folder, executed notebook) of a short run of the quick-start notebook."""
-    folder = tmp_path_factory.mktemp("quickstart")
-    copy = folder / "executed.ipynb"
-    environment = {**os.environ, "FAST_RUN": "1", "DEEPFAKE_OUTPUT": str(folder / "output")}
-    done = subprocess.run(
-        [sys.executable, FOLDER / "run.py", "00_quickstart.ipynb", copy],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder / "output", nbformat.read(copy, as_version=4)
+EVERY = [
+    pytest.param(path, id=path.stem, marks=[] if path.stem[:2] == "00" else pytest.mark.slow)
+    for path in NOTEBOOKS
+]
+
+
+@pytest.fixture
+def quickstart(executed):
+    return executed("00_quickstart")
+
+
+def shown(notebook, kind):
+    """What a notebook's cells show of a kind."""
+    data = [o.get("data", {}) for cell in notebook.cells for o in cell.get("outputs", [])]
+    return [each[kind] for each in data if kind in each]
 
 
 def test_there_are_notebooks():
     assert NOTEBOOKS
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_are_valid_clean_and_short(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
-    assert "colab.research.google.com" in notebook.cells[0].source
     for cell in notebook.cells:
         if cell.cell_type == "code":
             assert cell.outputs == [] and cell.execution_count is None
             assert len(cell.source.splitlines()) < 10, cell.source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_begin_with_what_one_gets_and_how_long_it_takes(path):
+    first = nbformat.read(path, as_version=4).cells[0]
+    assert first.cell_type == "markdown" and first.source.startswith("# ")
+    assert re.search(rf"\[!\[.*colab\.research\.google\.com/github/.*/{path.name}\)", first.source)
+    for promise in ("**You will get**", "**It takes**"):
+        assert f"\n{promise}" in first.source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_plain_python_under_headings(path):
+    cells = nbformat.read(path, as_version=4).cells
+    headings = [c.source for c in cells if c.cell_type == "markdown" and c.source[:1] == "#"]
+    assert [h.split()[0] for h in headings] == ["#", *["##"] * (len(headings) - 1)]
+    kinds = [cell.cell_type for cell in cells]
+    assert cells[kinds.index("code") - 1].source.startswith("## ")
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    magic = [source for source in code if re.search(r"^\s*[%!]", source, re.MULTILINE)]
+    assert magic == code[:1]
+    assert len(re.findall(r"^\s*[%!]", magic[0], re.MULTILINE)) == 1
+    assert "%pip install" in magic[0] and 'find_spec("deepfake_utils") is None' in magic[0]
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_notebooks_run_from_top_to_bottom(path, executed):
+    output, notebook = executed(path.stem)
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+    assert shown(notebook, "image/png") or shown(notebook, "text/html")
+    looking = path.stem[:2] in ("05", "06", "07", "08", "09")  # they write nothing
+    assert looking or any(output.iterdir())
 
 
 def test_quickstart_leaves_what_it_promises(quickstart):
@@ -90,39 +124,42 @@ def test_quickstart_tells_the_score_between_its_bounds(quickstart):
 
 def test_quickstart_shows_pictures_forms_and_videos(quickstart):
     _, notebook = quickstart
-    shown = [
-        kind
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        for kind in output.get("data", {})
-    ]
-    assert shown.count("image/png") >= 7
-    assert shown.count("application/vnd.jupyter.widget-view+json") >= 4
-    html = [
-        output["data"]["text/html"]
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if "text/html" in output.get("data", {})
-    ]
-    assert sum(text.count("<video") for text in html) == 1
-    assert shown.count("text/markdown") == 1  # the scorecard
+    assert len(shown(notebook, "image/png")) >= 7
+    assert len(shown(notebook, "application/vnd.jupyter.widget-view+json")) >= 4
+    assert sum(text.count("<video") for text in shown(notebook, "text/html")) == 1
+    assert len(shown(notebook, "text/markdown")) == 1  # the scorecard
 
 
 @pytest.mark.slow
-def test_the_training_notebook_trains_and_leaves_a_run_to_go_on_with(tmp_path):
-    copy, output = tmp_path / "executed.ipynb", tmp_path / "output"
-    done = subprocess.run(
-        [sys.executable, FOLDER / "run.py", "02_train.ipynb", copy],
-        env={**os.environ, "FAST_RUN": "1", "DEEPFAKE_OUTPUT": str(output)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    outputs = [o for cell in nbformat.read(copy, 4).cells for o in cell.get("outputs", [])]
-    shown = [kind for each in outputs for kind in each.get("data", {})]
-    assert shown.count("application/vnd.jupyter.widget-view+json") == 4  # three forms, the panel
-    assert shown.count("image/png") >= 3
+def test_the_faces_notebook_leaves_clips_and_faces(executed):
+    project = Project(executed("01_extract_faces")[0])
+    assert project.clip("a").path == str(sample_clips().person_a)
+    assert project.clip("b").path == str(sample_clips().person_b)
+    for person, count in (("a", 35), ("b", 35)):
+        faces = load_faces(project.faces(person))
+        assert len(faces) == count and faces.images.shape[1:] == (256, 256, 3)
+        assert faces.landmarks is not None
+        assert faces.consent is not None and faces.consent.note.bases == ("synthetic",)
+        assert len(FaceDataset(project.faces(person), 64)) == count
+
+
+@pytest.mark.slow
+def test_the_faces_notebook_shows_panels_and_pictures(executed):
+    _, notebook = executed("01_extract_faces")
+    assert len(shown(notebook, "image/png")) >= 5
+    assert len(shown(notebook, "application/vnd.jupyter.widget-view+json")) >= 4
+    outputs = [each for cell in notebook.cells for each in cell.get("outputs", [])]
+    told = "".join(each.get("text", "") for each in outputs)
+    assert "person_a.mp4: 384x384" in told and "person b: 35 faces in 35 frames" in told
+
+
+@pytest.mark.slow
+def test_the_training_notebook_trains_and_leaves_a_run_to_go_on_with(executed):
+    output, notebook = executed("02_train")
+    widgets = shown(notebook, "application/vnd.jupyter.widget-view+json")
+    assert len(widgets) == 4  # three forms, the panel
+    assert len(shown(notebook, "image/png")) >= 3
+    outputs = [each for cell in notebook.cells for each in cell.get("outputs", [])]
     told = "".join(each.get("text", "") for each in outputs)
     assert "taking the sample clips" in told and "finished: step" in told
     for name in ("predictions.png", "losses.png"):
@@ -132,20 +169,11 @@ def test_the_training_notebook_trains_and_leaves_a_run_to_go_on_with(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_score_notebook_tells_good_swaps_from_bad(tmp_path):
-    copy = tmp_path / "executed.ipynb"
-    done = subprocess.run(
-        [sys.executable, FOLDER / "run.py", "05_score.ipynb", copy],
-        env={**os.environ, "FAST_RUN": "1", "DEEPFAKE_OUTPUT": str(tmp_path / "output")},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    outputs = [o for cell in nbformat.read(copy, 4).cells for o in cell.get("outputs", [])]
-    shown = [kind for output in outputs for kind in output.get("data", {})]
-    assert shown.count("image/png") >= 9
-    assert shown.count("text/markdown") == 1  # the card
+def test_the_score_notebook_tells_good_swaps_from_bad(executed):
+    _, notebook = executed("05_score")
+    assert len(shown(notebook, "image/png")) >= 9
+    assert len(shown(notebook, "text/markdown")) == 1  # the card
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     told = "".join(output.get("text", "") for output in outputs)
     assert "(good)" in told and "(flickering)" in told and "(a dark box)" in told
 
@@ -159,32 +187,24 @@ def test_quickstart_leaves_files_that_say_what_they_are(quickstart):
 
 
 @pytest.mark.slow
-def test_marking_notebook_runs(tmp_path):
-    copy = tmp_path / "executed.ipynb"
-    environment = {**os.environ, "FAST_RUN": "1", "DEEPFAKE_OUTPUT": str(tmp_path)}
-    command = [sys.executable, FOLDER / "run.py", "10_marking.ipynb", copy]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert read_provenance(tmp_path / "marking" / "marked.mp4").sound
-    assert not read_provenance(tmp_path / "marking" / "changed.mp4").sound
+def test_the_marking_notebook_tells_whole_files_from_changed_ones(executed):
+    output, _ = executed("10_marking")
+    assert read_provenance(output / "marking" / "marked.mp4").sound
+    assert not read_provenance(output / "marking" / "changed.mp4").sound
 
 
 @pytest.mark.slow
-def test_the_swap_notebook_leaves_a_swap_that_the_score_can_take_up(tmp_path):
-    copy = tmp_path / "executed.ipynb"
-    environment = {**os.environ, "FAST_RUN": "1", "DEEPFAKE_OUTPUT": str(tmp_path / "output")}
-    command = [sys.executable, FOLDER / "run.py", "03_swap_video.ipynb", copy]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    outputs = [o for cell in nbformat.read(copy, 4).cells for o in cell.get("outputs", [])]
-    shown = [kind for output in outputs for kind in output.get("data", {})]
-    assert shown.count("image/png") == 2
-    assert shown.count("application/vnd.jupyter.widget-view+json") == 1  # the panel
-    assert "lacks a trained network" in "".join(output.get("text", "") for output in outputs)
-    swap = tmp_path / "output" / "swap.mp4"
+def test_the_swap_notebook_leaves_a_swap_that_the_score_can_take_up(executed):
+    output, notebook = executed("03_swap_video")
+    assert len(shown(notebook, "image/png")) == 2
+    assert len(shown(notebook, "application/vnd.jupyter.widget-view+json")) == 1  # the panel
+    outputs = [each for cell in notebook.cells for each in cell.get("outputs", [])]
+    told = "".join(each.get("text", "") for each in outputs)
+    assert "no faces here yet" in told and "no trained network here yet" in told
+    swap = output / "swap.mp4"
     assert read_video_info(swap).frame_count == 25
     assert read_provenance(swap).sound and read_provenance(swap).bases == ("synthetic",)
-    made = json.loads((tmp_path / "output" / "project.json").read_text())["swap"]
+    made = Project(output).read("swap")
     assert made["bytes"] == swap.stat().st_size
     assert made["target"][1:] == [14.0, 15.0]
 
