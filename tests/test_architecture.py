@@ -74,6 +74,7 @@ ORDER = (
     "scorecard",
     "plotting",
     "project",
+    "lessons",
     "fetching",
     "notebook",
 )
