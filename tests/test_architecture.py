@@ -75,6 +75,7 @@ ORDER = (
     "plotting",
     "overview",
     "project",
+    "lessons",
     "fetching",
     "notebook",
 )
