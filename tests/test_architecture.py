@@ -74,6 +74,7 @@ ORDER = (
     "scorecard",
     "plotting",
     "overview",
+    "detecting",
     "project",
     "lessons",
     "fetching",
