@@ -103,7 +103,9 @@ def form_fields(config: Any) -> dict[str, FormField]:
         if kind in ("number", "whole number"):
             choices = field.metadata.get("choices", CHOICES.get(name, ()))
             span = field.metadata.get("range", RANGES.get(name)) if not choices else None
-        found[name] = FormField(name, kind, hint, helps.get(name, ""), tuple(choices), span)
+        found[name] = FormField(
+            name, kind, hint, helps.get(name, "").replace("`", ""), tuple(choices), span
+        )
     return found
 
 

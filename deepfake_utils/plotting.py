@@ -196,7 +196,7 @@ def plot_prediction_grid(
         model: the network.
         faces_a: of person A, as in `predict_all`.
         faces_b: as many of person B.
-        title: a line above the grid.
+        title: a line above the grid, which also says that it was modified.
     """
     columns = predict_all(model, faces_a, faces_b)
     rows = len(columns[0])
@@ -207,8 +207,7 @@ def plot_prediction_grid(
         for row, face in enumerate(faces):
             axes[row][column].imshow(face, interpolation="bicubic")
             axes[row][column].set_axis_off()
-    if title:
-        figure.suptitle(title, fontsize=10)
+    figure.suptitle(f"{title}, AI modified" if title else "AI modified", fontsize=10)
     return figure
 
 
@@ -224,6 +223,8 @@ def plot_losses(history: Sequence[StepResult], scores: Sequence[tuple[int, float
     """
     if not history:
         raise ValueError("expected at least one training step, got none; train first")
+    from matplotlib.ticker import LogFormatter, MaxNLocator
+
     figure = blank_figure(7.0, 3.2)
     axis = figure.subplots()
     steps = np.array([result.step for result in history])
@@ -239,6 +240,9 @@ def plot_losses(history: Sequence[StepResult], scores: Sequence[tuple[int, float
     axis.set_xlabel("training step")
     axis.set_ylabel("loss (0 is perfect)")
     axis.set_yscale("log")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for which in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+        which(LogFormatter(minor_thresholds=(2.0, 0.5)))  # 0.4, not 4 x 10^-1
     axis.grid(alpha=0.3, which="both")
     if scores:
         right = axis.twinx()

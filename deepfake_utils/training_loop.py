@@ -53,7 +53,8 @@ class TrainingStatus:
         if self.memory_mb is not None:
             parts.append(f"at most {self.memory_mb} MB of memory")
         if self.state in ("running", "paused"):
-            parts.append(f"{self.steps_to_save} steps to the next save")
+            several = "s" if self.steps_to_save != 1 else ""
+            parts.append(f"{self.steps_to_save} step{several} to the next save")
         return " · ".join(parts)
 
 

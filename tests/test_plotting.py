@@ -128,7 +128,7 @@ def test_prediction_grid(model, faces):
     drawn(figure)
     assert len(shown(figure)) == 18
     assert [axis.get_title() for axis in figure.axes[:6]] == list(GRID_TITLES)
-    assert figure.get_suptitle() == "step 5"
+    assert figure.get_suptitle() == "step 5, AI modified"
     assert np.array_equal(shown(figure)[6], faces[1])  # the second row's A
 
 
