@@ -73,6 +73,7 @@ ORDER = (
     "card",
     "scorecard",
     "plotting",
+    "pictures",
     "project",
     "lessons",
     "fetching",
