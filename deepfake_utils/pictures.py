@@ -168,7 +168,9 @@ def plot_curves(
     if log_y:
         axis.set_yscale("log")
     axis.grid(alpha=0.3, which="both")
-    beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(curves) > 3 else {}
+    beside: dict[str, Any] = {}  # where it hides nothing
+    if len(curves) > 3:
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
     axis.legend(fontsize=9, **beside)
     return figure
 
