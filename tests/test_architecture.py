@@ -75,6 +75,7 @@ ORDER = (
     "plotting",
     "overview",
     "detecting",
+    "pictures",
     "project",
     "panels",
     "lessons",
