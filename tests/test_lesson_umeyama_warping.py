@@ -1,24 +1,18 @@
 """pytest tests/test_lesson_umeyama_warping.py -m slow: notebooks 06 and 07 show what they claim."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "notebooks"
 pytestmark = pytest.mark.slow
 
 
 class Told:
     """What an executed notebook shows: its printed text, its HTML, how many pictures."""
 
-    def __init__(self, path: Path) -> None:
-        cells = nbformat.read(path, as_version=4).cells
-        outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    def __init__(self, notebook: nbformat.NotebookNode) -> None:
+        outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
         self.text = "".join(output.get("text", "") for output in outputs)
         data = [output.get("data", {}) for output in outputs]
         self.html = "".join(each.get("text/html", "") for each in data)
@@ -31,27 +25,14 @@ class Told:
         return float(found[1])
 
 
-def run(name: str, folder: Path) -> Told:
-    copy = folder / name
-    done = subprocess.run(
-        [sys.executable, FOLDER / "run.py", name, copy],
-        env={**os.environ, "FAST_RUN": "1", "DEEPFAKE_OUTPUT": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return Told(copy)
+@pytest.fixture(scope="module")
+def umeyama(executed):
+    return Told(executed("06_umeyama")[1])
 
 
 @pytest.fixture(scope="module")
-def umeyama(tmp_path_factory):
-    return run("06_umeyama.ipynb", tmp_path_factory.mktemp("lesson"))
-
-
-@pytest.fixture(scope="module")
-def warping(tmp_path_factory):
-    return run("07_warping.ipynb", tmp_path_factory.mktemp("lesson"))
+def warping(executed):
+    return Told(executed("07_warping")[1])
 
 
 def test_nothing_does_better_than_the_fit(umeyama):
