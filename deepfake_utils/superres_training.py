@@ -1,8 +1,9 @@
 """Training a super-resolution network: pictures made small, and the network asked to undo it.
 
 W. Shi et al., arXiv 1609.05158, train on patches of 17 px for days or hours on a GPU. To train in
-minutes on a processor, patches here are larger, turned and mirrored, and also cut from smaller
-copies of the pictures, and the learning rate rises and falls once; see `superres` for the network.
+minutes on a processor, patches here are turned and mirrored, and also cut from smaller copies of
+the pictures, the learning rate rises and falls once, and the weights are moved by Muon, which is
+worth 1 dB over Adam after a minute (`muon` says why); see `superres` for the network.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 
 from .devices import pick_device, pick_dtype, place
 from .images import Image, check_image, to_tensor
+from .muon import Muon
 from .superres import MARGIN, SuperResolver, bicubic, luma, shrink
 
 logger = logging.getLogger(__name__)
@@ -32,9 +34,9 @@ class SuperResolutionTrainConfig:
 
     steps: int = 6000  # length of the run; the learning rate falls to nothing at its end
     batch_size: int = 16  # patches in a step, a multiple of 8: an eighth is turned each way
-    patch: int = 32  # side of what is drawn of each patch, in pixels of the small picture
-    learning_rate: float = 4e-3  # of Adam, at its highest; 1e-2 is too much for 64 channels
-    beta2: float = 0.99  # Adam's memory of the gradient's square
+    patch: int = 21  # side of what is drawn of each patch, in pixels of the small picture
+    learning_rate: float = 2e-2  # of Muon, at its highest; biases have a tenth of it, of Adam
+    momentum: float = 0.95  # of Muon
     warmup: float = 0.03  # share of the run in which the learning rate rises to that
     shrink: tuple[float, ...] = (1.0, 0.8, 0.6)  # sizes at which each picture is trained on
     seed: int = 0  # of the choice of patches
@@ -53,8 +55,8 @@ class SuperResolutionTrainConfig:
             raise ValueError(f"batch_size: expected a multiple of 8, got {self.batch_size}")
         if not self.learning_rate > 0.0:
             raise ValueError(f"learning_rate: expected more than 0, got {self.learning_rate}")
-        if not 0.0 <= self.beta2 < 1.0:
-            raise ValueError(f"beta2: expected 0 to below 1, got {self.beta2}")
+        if not 0.0 <= self.momentum < 1.0:
+            raise ValueError(f"momentum: expected 0 to below 1, got {self.momentum}")
         if not 0.0 < self.warmup < 1.0:
             raise ValueError(f"warmup: expected a share in 0..1, got {self.warmup}")
         if not self.plain >= 0.0:
@@ -91,7 +93,7 @@ def train_superres(
     """Train on pictures made small, yielding after each step.
 
     The network is asked for the picture that a small one was made from, and the mean squared error
-    (section 3.2 of the paper) is brought down by Adam. Each picture is also used at smaller sizes,
+    (section 3.2 of the paper) is brought down by Muon. Each picture is also used at smaller sizes,
     and each patch turned and mirrored in one of eight ways. Beside them come plain pictures of all
     levels, for next to nothing: a network that never saw a level as plain would tint it.
 
@@ -151,9 +153,9 @@ def _steps(
     greys = torch.linspace(0.0, 1.0, LEVELS, device=device)[:, None, None, None]
     level, side = luma(greys.expand(-1, 3, 1, 1)), 2 * MARGIN + 1  # seen for one small pixel each
     bfloat16 = pick_dtype(device) == torch.bfloat16  # float16 would need its gradients scaled
-    optimizer = torch.optim.Adam(
-        model.parameters(), betas=(0.9, config.beta2), fused=device.type in ("cpu", "cuda")
-    )
+    weights, biases = ([p for p in model.parameters() if (p.ndim > 1) == w] for w in (True, False))
+    muon = Muon(weights, config.learning_rate, config.momentum)
+    adam = torch.optim.Adam(biases, betas=(0.9, 0.99))
     for step in range(1, config.steps + 1):
         batch = _draw_batch(pairs, config, rng, model.config.scale)
         small, large = (part.to(device) for part in batch)
@@ -161,10 +163,12 @@ def _steps(
             drawn = model.inside(small)
             plain = model.inside(level.expand(-1, 1, side, side))  # (33, 1, r, r)
         loss = F.mse_loss(drawn, large)
-        optimizer.param_groups[0]["lr"] = config.rate_at(step)
-        optimizer.zero_grad()
+        muon.param_groups[0]["lr"] = config.rate_at(step)
+        adam.param_groups[0]["lr"] = 0.1 * config.rate_at(step)
+        model.zero_grad()
         (loss + config.plain * F.mse_loss(plain, level.expand_as(plain))).backward()
-        optimizer.step()
+        muon.step()
+        adam.step()
         yield SuperResolutionStep(step, loss.item())
     model.eval()
 

@@ -59,6 +59,7 @@ ORDER = (
     "colour",
     "blending",
     "superres",
+    "muon",
     "superres_training",
     "swapping",
     "rendering",

@@ -257,7 +257,7 @@ def test_files_that_are_no_network_say_so(tmp_path):
         (SuperResolutionTrainConfig, {"patch": 0}),
         (SuperResolutionTrainConfig, {"learning_rate": 0.0}),
         (SuperResolutionTrainConfig, {"warmup": 1.0}),
-        (SuperResolutionTrainConfig, {"beta2": 1.0}),
+        (SuperResolutionTrainConfig, {"momentum": 1.0}),
         (SuperResolutionTrainConfig, {"plain": -1.0}),
         (SuperResolutionTrainConfig, {"shrink": ()}),
         (SuperResolutionTrainConfig, {"shrink": (1.0, 1.5)}),
@@ -281,8 +281,8 @@ def test_bad_input_says_so(picture):
         luma_psnr(torch.rand(1, 1, 8, 8), torch.rand(1, 1, 8, 9), 2)
     with pytest.raises(ValueError, match="larger than 8 pixels"):
         luma_psnr(torch.rand(1, 1, 8, 8), torch.rand(1, 1, 8, 8), 4)
-    for images in ([], [picture[:63], picture[:, :40]]):
-        with pytest.raises(ValueError, match=f"at least .* 64 pixels, got {len(images)} smaller"):
+    for images in ([], [picture[:41], picture[:, :40]]):
+        with pytest.raises(ValueError, match=f"at least .* 42 pixels, got {len(images)} smaller"):
             train_superres(model, images)
     with pytest.raises(TypeError, match=r"images\[1\]: expected uint8"):
         train_superres(model, [picture, picture / 255.0])
