@@ -9,6 +9,7 @@ executed copy, pictures and all, is written there.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ def run(name: str, copy_to: Path | None = None, timeout_s: float = 3600.0) -> in
         print(f"no notebook {name} in {HERE}; there are: {known}", file=sys.stderr)
         return 1
     notebook = nbformat.read(path, as_version=4)
+    os.environ["DEEPFAKE_HEADLESS"] = "1"  # the kernel inherits it: nobody will move a slider
     began = time.monotonic()
 
     def say_heading(cell: nbformat.NotebookNode, cell_index: int) -> None:

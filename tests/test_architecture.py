@@ -75,6 +75,7 @@ ORDER = (
     "scorecard",
     "plotting",
     "project",
+    "lessons",
     "fetching",
     "notebook",
 )
