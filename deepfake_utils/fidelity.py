@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 
+from .attacks import jpeg
 from .images import Image, check_image, to_tensor
 from .losses import ssim_map
 
@@ -80,8 +81,7 @@ def spoil(image: Image, way: str, strength: float) -> Image:
     if not low <= strength <= high:
         raise ValueError(f"strength: expected {low:g} to {high:g} for {way}, got {strength}")
     if way == "JPEG":
-        quality = [cv2.IMWRITE_JPEG_QUALITY, round(100 - strength)]
-        return np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR))
+        return jpeg([image], round(100 - strength))[0]
     seen = image.astype(np.float32)
     if way == "noise":
         seen += strength * np.random.default_rng(0).standard_normal(seen.shape, np.float32)
@@ -117,7 +117,8 @@ def spoil_to(image: Image, way: str, target_db: float) -> tuple[Image, float]:
             low = middle
         else:
             high = middle
-    return spoil(image, way, high), high
+    nearest = min(low, high, key=lambda s: abs(psnr(spoil(image, way, s), image) - target_db))
+    return spoil(image, way, nearest), nearest
 
 
 def drawn_card(size: int = 192, seed: int = 0) -> Image:

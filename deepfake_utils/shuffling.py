@@ -296,7 +296,7 @@ def plot_numbers(panels: Mapping[str, Array], kinds: Mapping[str, Array] | None 
     columns = [values.shape[1] for values in panels.values()]
     cell = min(0.55, (WIDTH_IN - 0.3 * len(panels)) / sum(columns))
     rows = max(values.shape[0] for values in panels.values())
-    figure = _figure(max(cell * sum(columns) + 0.3 * len(panels), 4.0), cell * rows + 0.5)
+    figure = _figure(max(cell * sum(columns) + 0.3 * len(panels), 4.0), cell * rows + 0.9)
     axes = figure.subplots(1, len(panels), squeeze=False, width_ratios=columns)[0]
     for axis, (title, values) in zip(axes, panels.items(), strict=True):
         colours = kinds[title] if kinds else np.unique(values, return_inverse=True)[1]

@@ -1,0 +1,36 @@
+"""The notebook on pixel shuffle runs, and what it tells is so."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+
+
+@pytest.mark.slow
+def test_the_pixel_shuffle_notebook_shows_what_it_claims(tmp_path):
+    copy = tmp_path / "executed.ipynb"
+    done = subprocess.run(
+        [sys.executable, FOLDER / "run.py", "08_pixel_shuffle.ipynb", copy],
+        env={**os.environ, "FAST_RUN": "1", "DEEPFAKE_OUTPUT": str(tmp_path / "output")},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    outputs = [o for cell in nbformat.read(copy, 4).cells for o in cell.get("outputs", [])]
+    told = "".join(output.get("text", "") for output in outputs)
+    assert "equal to the last bit: True" in told and "- equal: True" in told
+    assert "0 of 810 weights without gradient" in told
+    assert "22729 weights" in told and "multiply-adds: 8.1 times" in told
+    boards = dict(re.findall(r"^(.*?) +checkerboard +([\d.]+) levels at first", told, re.M))
+    assert float(boards["pixel shuffle"]) > 1.0 > float(boards["pixel shuffle, ICNR"])
+    shown = [kind for output in outputs for kind in output.get("data", {})]
+    assert shown.count("image/png") >= 14
+    questions = outputs[-1]["data"]["text/html"]
+    assert questions.count("<details>") == 10
