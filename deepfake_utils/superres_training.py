@@ -73,7 +73,7 @@ class SuperResolutionTrainConfig:
 class _Pair(NamedTuple):
     """One picture to learn from."""
 
-    small: torch.Tensor  # (h + 8, w + 8) float luma, continued by its edge pixels
+    small: torch.Tensor  # (h + 2m, w + 2m) float luma, continued m pixels by its edge
     large: torch.Tensor  # (r h, r w) float luma
 
 
@@ -113,7 +113,7 @@ def train_superres(
     pairs = []
     for index, image in enumerate(images):
         check_image(image, f"images[{index}]")
-        pairs += _make_pairs(image, model.config.scale, config)
+        pairs += _make_pairs(image, model.config.scale, config, model.config.margin)
     if not pairs:
         raise ValueError(
             "images: expected a picture with sides of at least scale * patch = "
@@ -124,7 +124,9 @@ def train_superres(
     return _steps(place(model, device).train(), pairs, config, device)
 
 
-def _make_pairs(image: Image, scale: int, config: SuperResolutionTrainConfig) -> list[_Pair]:
+def _make_pairs(
+    image: Image, scale: int, config: SuperResolutionTrainConfig, margin: int = MARGIN
+) -> list[_Pair]:
     """Small and large luma of one picture, at each size that a patch fits into."""
     pairs = []
     whole = to_tensor(image)[None]  # (1, 3, H, W)
@@ -138,7 +140,7 @@ def _make_pairs(image: Image, scale: int, config: SuperResolutionTrainConfig) ->
             large = whole[..., : size_hw[0], : size_hw[1]]
         else:
             large = bicubic(whole, size_hw).clamp(0.0, 1.0)
-        small = F.pad(luma(shrink(large, scale)), (MARGIN,) * 4, mode="replicate")
+        small = F.pad(luma(shrink(large, scale)), (margin,) * 4, mode="replicate")
         pairs.append(_Pair(small[0, 0], luma(large)[0, 0]))
     return pairs
 
@@ -151,13 +153,14 @@ def _steps(
 ) -> Iterator[SuperResolutionStep]:
     rng = np.random.default_rng(config.seed)
     greys = torch.linspace(0.0, 1.0, LEVELS, device=device)[:, None, None, None]
-    level, side = luma(greys.expand(-1, 3, 1, 1)), 2 * MARGIN + 1  # seen for one small pixel each
+    margin = model.config.margin
+    level, side = luma(greys.expand(-1, 3, 1, 1)), 2 * margin + 1  # seen for one small pixel each
     bfloat16 = pick_dtype(device) == torch.bfloat16  # float16 would need its gradients scaled
     weights, biases = ([p for p in model.parameters() if (p.ndim > 1) == w] for w in (True, False))
     muon = Muon(weights, config.learning_rate, config.momentum)
     adam = torch.optim.Adam(biases, betas=(0.9, 0.99))
     for step in range(1, config.steps + 1):
-        batch = _draw_batch(pairs, config, rng, model.config.scale)
+        batch = _draw_batch(pairs, config, rng, model.config.scale, margin)
         small, large = (part.to(device) for part in batch)
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             drawn = model.inside(small)
@@ -174,15 +177,19 @@ def _steps(
 
 
 def _draw_batch(
-    pairs: list[_Pair], config: SuperResolutionTrainConfig, rng: np.random.Generator, scale: int
+    pairs: list[_Pair],
+    config: SuperResolutionTrainConfig,
+    rng: np.random.Generator,
+    scale: int,
+    margin: int = MARGIN,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Patches from anywhere, (B, 1, patch + 8, patch + 8) and (B, 1, r patch, r patch)."""
+    """Patches from anywhere, (B, 1, patch + 2m, same) and (B, 1, r patch, r patch)."""
     areas = np.array([pair.large.numel() for pair in pairs], np.float64)
     smalls, larges, side = [], [], config.patch
     for index in rng.choice(len(pairs), config.batch_size, p=areas / areas.sum()):
         small, large = pairs[index]
-        y, x = (int(rng.integers(length - 2 * MARGIN - side + 1)) for length in small.shape)
-        smalls.append(small[y : y + side + 2 * MARGIN, x : x + side + 2 * MARGIN])
+        y, x = (int(rng.integers(length - 2 * margin - side + 1)) for length in small.shape)
+        smalls.append(small[y : y + side + 2 * margin, x : x + side + 2 * margin])
         larges.append(large[scale * y : scale * (y + side), scale * x : scale * (x + side)])
     return _turn(torch.stack(smalls)[:, None]), _turn(torch.stack(larges)[:, None])
 

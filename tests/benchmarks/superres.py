@@ -1,7 +1,7 @@
 """How well super-resolution by sub-pixel convolution does on the pictures that papers report on.
 
     python tests/benchmarks/superres.py [FOLDER] [--scales 2 3 4] [--steps 20000]
-        [--channels 64] [--residual] [--weights FOLDER] [--json PATH]
+        [--channels 64] [--depth 0] [--residual] [--weights FOLDER] [--json PATH]
 
 FOLDER holds T91, Set5 and Set14, sets that the project may not ship. Each network is trained on the
 91 pictures of T91 for so many steps and never sees the other two. Rows are the luma PSNR in dB
@@ -99,6 +99,7 @@ def main():
     parser.add_argument("--scales", nargs="+", type=int, default=[2, 3, 4], choices=[2, 3, 4])
     parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--channels", type=int, default=64, help="the paper has 64")
+    parser.add_argument("--depth", type=int, default=0, help="more layers than the paper's")
     parser.add_argument("--residual", action="store_true", help="learn what bicubic lacks")
     parser.add_argument("--weights", type=Path, default=None, help="where to write the networks")
     parser.add_argument("--json", type=Path, default=None)
@@ -116,7 +117,8 @@ def main():
     print(describe_machine("cpu"))
     results = {}
     for scale in arguments.scales:
-        config = SuperResolutionConfig(scale, arguments.channels, arguments.residual)
+        shape = (arguments.channels, arguments.residual, arguments.depth)
+        config = SuperResolutionConfig(scale, *shape)
         model, training = train(pictures["T91"], config, arguments.steps)
         scores = {name: evaluate(model, pictures[name]) for name in SETS}
         results[scale] = {**training, **scores}
