@@ -1,6 +1,6 @@
 """How well super-resolution by sub-pixel convolution does on the pictures that papers report on.
 
-    python tests/benchmarks/superres.py [FOLDER] [--scales 2 3 4] [--steps 20000]
+    python tests/benchmarks/superres.py [FOLDER] [--scales 2 3 4] [--steps 3000]
         [--channels 64] [--depth 0] [--residual] [--weights FOLDER] [--json PATH]
 
 FOLDER holds T91, Set5 and Set14, sets that the project may not ship. Each network is trained on the
@@ -97,7 +97,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
     parser.add_argument("--scales", nargs="+", type=int, default=[2, 3, 4], choices=[2, 3, 4])
-    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--channels", type=int, default=64, help="the paper has 64")
     parser.add_argument("--depth", type=int, default=0, help="more layers than the paper's")
     parser.add_argument("--residual", action="store_true", help="learn what bicubic lacks")
