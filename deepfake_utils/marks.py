@@ -6,7 +6,8 @@ from pathlib import Path
 
 from .codes import new_mark_id
 from .images import Image, whole_file
-from .label import DISCLOSURE, draw_label
+from .label import DISCLOSURE, draw_label, label_planes
+from .masking import Luma
 from .metadata import add_xmp, xmp_packet
 from .signer import Identity, local_identity
 from .signing import (
@@ -51,11 +52,17 @@ class Marks:
         self.mark_id = old.mark_id if old else new_mark_id()
         self.share = 0.5 if old else 1.0
 
-    def draw(self, image: Image, label: bool | None = None) -> Image:
+    def draw(self, image: Image) -> Image:
         """A copy with label and watermark, (H, W, 3) RGB uint8."""
-        if self.visible_label if label is None else label:
+        if self.visible_label:
             image = draw_label(image)
         return self.watermark.write(image, self.mark_id, self.share)
+
+    def draw_planes(self, planes: tuple[Luma, ...], label: bool) -> None:
+        """Label and watermark of a video frame, in place: luma and chromas, as `planes_of`."""
+        if label:
+            label_planes(planes)
+        self.watermark.write_luma(planes[0], self.mark_id, self.share)
 
     def draw_still(self, image: Image, label: bool | None = None) -> Image:
         """As `draw`, for a picture that must show its watermark by itself: no stronger than needed.

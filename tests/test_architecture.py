@@ -21,6 +21,7 @@ ORDER = (
     "encoding",
     "video",
     "codes",
+    "masking",
     "watermark",
     "label",
     "metadata",
