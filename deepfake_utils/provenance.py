@@ -259,7 +259,7 @@ def write_gif(
     if not 0.0 < fps <= 50.0:
         raise ValueError(f"fps: expected more than 0 and at most 50, got {fps}")
     marks = Marks(path, visible_label, origin, identity)
-    marks.draw_still(images[0])  # chooses the strength for all of them
+    marks.draw_still(images[0], shown=_in_256_colours)  # chooses the strength for all of them
     pages = [Pillow.fromarray(marks.draw(image)) for image in images]
     with whole_file(path) as part:
         pages[0].save(
@@ -273,6 +273,12 @@ def write_gif(
         )
         marks.seal(part)
     return path
+
+
+def _in_256_colours(image: Image) -> Image:
+    from PIL import Image as Pillow
+
+    return np.asarray(Pillow.fromarray(image).quantize(256).convert("RGB"))
 
 
 if __name__ == "__main__":
