@@ -223,7 +223,9 @@ class Watermark:
         if self._last is None or not self._last.serves(few, wanted):
             pattern, rms = self._pattern(height, width, mark_id)
             gain = unseen(luma, limited)
-            allowed = 0.98 * 255.0 / 10.0 ** (self.config.psnr_db / 20.0)  # 0.98: what rounding adds
+            allowed = (
+                0.98 * 255.0 / 10.0 ** (self.config.psnr_db / 20.0)
+            )  # 0.98: what rounding adds
             strongest = allowed / (cv2.norm(gain) / gain.size**0.5 * rms)
             gain *= share * min(self.config.strength, strongest) * (219 / 255 if limited else 1.0)
             gain = cv2.resize(gain, (width, height))
