@@ -146,7 +146,9 @@ def _to_yuv(image: Image) -> VideoFrame:
 def planes_of(frame: VideoFrame) -> tuple[NDArray[np.uint8], ...]:
     """Luma (H, W) and the two chromas (H / 2, W / 2) of a yuv420p frame, to be changed in place."""
     return tuple(
-        np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+        np.asarray(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[
+            :, : plane.width
+        ]
         for plane in frame.planes
     )
 

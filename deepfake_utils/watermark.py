@@ -98,7 +98,7 @@ class _Change:
         """Whether it may be used for another frame."""
         if self.left <= 0 or wanted != self.wanted:
             return False
-        return cv2.norm(few, self.few, cv2.NORM_L1) < 3.0 * few.size  # 3 levels on average
+        return cv2.norm(few, self.few, cv2.NORM_L1) < 8.0 * few.size  # 8 levels on average
 
 
 class Watermark:
@@ -223,11 +223,11 @@ class Watermark:
         if self._last is None or not self._last.serves(few, wanted):
             pattern, rms = self._pattern(height, width, mark_id)
             gain = unseen(luma, limited)
-            allowed = (
-                0.98 * 255.0 / 10.0 ** (self.config.psnr_db / 20.0)
-            )  # 0.98: what rounding adds
+            # 0.98 leaves room for what rounding adds.
+            allowed = 0.98 * 255.0 / 10.0 ** (self.config.psnr_db / 20.0)
             strongest = allowed / (cv2.norm(gain) / gain.size**0.5 * rms)
-            gain *= share * min(self.config.strength, strongest) * (219 / 255 if limited else 1.0)
+            span = 219.0 / 255.0 if limited else 1.0
+            gain *= share * min(self.config.strength, strongest) * span
             gain = cv2.resize(gain, (width, height))
             levels = cv2.add(cv2.multiply(gain, pattern), 128.0, dtype=cv2.CV_8U)  # 128: no change
             change = cv2.subtract(levels, 128), cv2.subtract(128, levels)
@@ -252,7 +252,7 @@ class Watermark:
     def _search(self, added: Plane, frames: int, shares: Sequence[float]) -> WatermarkFound | None:
         """Try scales, both ways round; the first mark with a right CRC."""
         pitch = self._pitch(*added.shape)
-        even = _evened(added / frames, pitch, 0.05)
+        even = _evened(cv2.multiply(added, 1.0 / frames), pitch, 0.05)
         # The more scales are tried, the fewer doubtful readings may be, or chance would find one.
         tries = _FEW_TRIES if len(shares) > len(_SHARES) else _MANY_TRIES
         for share in shares:

@@ -1,4 +1,4 @@
-"""pytest -m slow tests/test_marks_outlive.py: what `make demo` writes, and what others make of it."""
+"""pytest -m slow tests/test_marks_outlive.py: what `make demo` writes, and what becomes of it."""
 
 import av
 import cv2
