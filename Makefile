@@ -67,8 +67,10 @@ demo: $(STAMP) ## run the quick-start notebook on the sample clips; results are 
 test: $(STAMP) ## the fast tests; ARGS="..." goes to pytest
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
-test-slow: $(VENV)/ipywidgets7
-test-slow test-real test-gpu: $(STAMP) ## the tests with that marker
+test-slow: $(STAMP) $(VENV)/ipywidgets7 ## every notebook, Colab rehearsed, and other slow tests
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -m slow -n 2 --dist worksteal $(ARGS)
+
+test-real test-gpu: $(STAMP) ## the tests with that marker
 	@$(PY) -m pytest -m $(@:test-%=%) $(ARGS)
 
 # Colab's widgets, beside the newer ones: a test that wants them puts this folder first.

@@ -50,6 +50,7 @@ setup(
         "browser": ["jupyterlab>=4.2", "playwright>=1.48"],  # to test the notebooks in Chromium
         "dev": [
             "accelerate",
+            "filelock",
             "ipykernel",
             "mypy",
             "nbclient",

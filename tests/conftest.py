@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from deepfake_utils.autoencoder import AutoencoderConfig
 from deepfake_utils.extraction import FaceSet, extract_faces
@@ -113,22 +113,29 @@ def face_set(frame: np.ndarray, points: np.ndarray) -> FaceSet:
 
 @pytest.fixture(scope="session")
 def executed(tmp_path_factory: pytest.TempPathFactory):
-    """executed("05_score"): (output folder, notebook) of its one short run, made when asked for."""
+    """executed("05_score"): (output folder, notebook) of its one short run, made when asked for.
 
+    The processes of pytest-xdist share these runs.
+    """
     notebooks = Path(__file__).parents[1] / "notebooks"
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
-    @functools.cache
     def run(name: str):
-        folder = tmp_path_factory.mktemp(name)
-        copy = folder / "executed.ipynb"
-        done = subprocess.run(
-            [sys.executable, notebooks / "run.py", f"{name}.ipynb", copy],
-            env={**os.environ, "FAST_RUN": "1", "DEEPFAKE_OUTPUT": str(folder / "output")},
-            capture_output=True,
-            text=True,
-            timeout=900,  # two minutes on two free cores
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return folder / "output", nbformat.read(copy, as_version=4)
+        folder = shared / f"executed-{name}"
+        folder.mkdir(exist_ok=True)
+        done, output = folder / "executed.ipynb", folder / "output"
+        with FileLock(folder / "lock"):
+            if not done.exists():
+                made = subprocess.run(
+                    [sys.executable, notebooks / "run.py", f"{name}.ipynb", folder / "new.ipynb"],
+                    env={**os.environ, "FAST_RUN": "1", "DEEPFAKE_OUTPUT": str(output)},
+                    capture_output=True,
+                    text=True,
+                    timeout=900,  # two minutes on two free cores
+                )
+                assert made.returncode == 0, made.stderr[-3000:]
+                (folder / "new.ipynb").rename(done)
+        return output, nbformat.read(done, as_version=4)
 
     return run
