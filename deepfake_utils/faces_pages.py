@@ -56,6 +56,10 @@ class FacePages:
     def __repr__(self) -> str:
         return f"{type(self).__name__} of {self.curation!r}"
 
+    def __str__(self) -> str:
+        kept, dropped = len(self.curation.kept), len(self.curation.dropped)
+        return f"{self.curation.folder}: {kept} faces kept, {dropped} dropped"
+
     # What is looked at ------------------------------------------------------------------------
 
     @property
