@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import itertools
 import secrets
 import zlib
 from collections.abc import Sequence
@@ -21,8 +20,7 @@ SYMBOLS, SYMBOL_BITS = 10, 7
 ID_BITS, CHECK_BITS = 40, 30
 KIND = 0xA1  # first byte of the ids that this package gives: a swapped face, version 1
 
-_CLEAR_PEAK = 5.0  # of the pilot, in standard deviations; hardly reached where there is no mark
-_DOUBTFUL = 6  # symbols of which the second best reading is tried too
+_CHOICES = 3  # the likeliest values of a symbol, which are tried
 
 Plane = NDArray[np.float32]  # (H, W)
 
@@ -68,22 +66,21 @@ def id_of(symbols: Sequence[int]) -> int | None:
     return mark_id if check == _check(mark_id) else None
 
 
-def best_id(scores: Plane, peak: float) -> int | None:
+def best_id(scores: Plane, tries: int) -> int | None:
     """The id with a right CRC among the likeliest readings of (SYMBOLS, 64) correlations.
 
-    Under a clear pilot the symbols that are least sure may also be the second best.
+    Args:
+        tries: how many readings are looked at; each may pass by chance, once in 2**30 times.
     """
     size = np.abs(scores)
-    first, second = np.argsort(size, axis=1)[:, :-3:-1].T
-    rows = np.arange(SYMBOLS)
-    margin = size[rows, first] - size[rows, second]
-    doubtful = np.argsort(margin)[: _DOUBTFUL if peak >= _CLEAR_PEAK else 0]
-    first, second = (each + 64 * (scores[rows, each] < 0) for each in (first, second))
-    for swapped in itertools.product((False, True), repeat=len(doubtful)):
-        symbols = first.copy()
-        at = doubtful[list(swapped)]
-        symbols[at] = second[at]
-        mark_id = id_of(symbols.tolist())
+    order = np.argsort(size, axis=1)[:, : -_CHOICES - 1 : -1]  # (SYMBOLS, _CHOICES)
+    best = np.take_along_axis(size, order, axis=1)
+    symbols = order + 64 * (np.take_along_axis(scores, order, axis=1) < 0)
+    # How much likelier the likeliest reading is than each of the _CHOICES ** SYMBOLS others.
+    losses = functools.reduce(np.add.outer, best[:, :1] - best)
+    readings = np.argsort(losses, axis=None)[:tries] if tries > 1 else np.zeros(1, int)
+    for reading in zip(*np.unravel_index(readings, losses.shape), strict=True):
+        mark_id = id_of(symbols[np.arange(SYMBOLS), reading].tolist())
         if mark_id is not None:
             return mark_id
     return None

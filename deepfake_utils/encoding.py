@@ -24,6 +24,7 @@ from av.stream import Discard
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from .decoding import (
     EXACT,
@@ -139,6 +140,16 @@ def _to_yuv(image: Image) -> VideoFrame:
         dst_color_range=ColorRange.MPEG,
         interpolation=EXACT,
         threads=1,
+    )
+
+
+def planes_of(frame: VideoFrame) -> tuple[NDArray[np.uint8], ...]:
+    """Luma (H, W) and the two chromas (H / 2, W / 2) of a yuv420p frame, to be changed in place."""
+    return tuple(
+        np.asarray(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[
+            :, : plane.width
+        ]
+        for plane in frame.planes
     )
 
 
@@ -265,6 +276,7 @@ class VideoWriter:
             )
         ticks = self._end if time_s is None else self._ticks(time_s)
         frame = _to_yuv(image)
+        self._draw(planes_of(frame))
         frame.pts, frame.time_base = ticks, Fraction(1, self._scale)
         self._output.mux(self._stream.encode(frame))
         self._end = ticks + self._frame_ticks
@@ -308,6 +320,9 @@ class VideoWriter:
             self._source.close()  # it may be the file that is replaced
         self._seal(self._part)
         self._part.replace(self._path)
+
+    def _draw(self, planes: tuple[NDArray[np.uint8], ...]) -> None:
+        """What is still to be drawn on a frame before it is encoded: nothing here."""
 
     def _seal(self, part: Path) -> None:
         """What is still to be done to the finished file before it takes its place: nothing here."""

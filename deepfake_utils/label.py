@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ DISCLOSURE = (
     "AI MODIFIED: the face in this file was replaced or drawn by a neural network "
     "(deepfake_utils). It does not show what happened."
 )
+_GROUND = 0.35  # of the brightness that is left under the letters
 
 
 def draw_label(image: Image, text: str = LABEL) -> Image:
@@ -27,18 +30,46 @@ def draw_label(image: Image, text: str = LABEL) -> Image:
     """
     check_image(image)
     labelled = image.copy()
-    height, width = image.shape[:2]
+    letters = _letters(*image.shape[:2], text)
+    height, width = letters.shape
+    _lay(labelled[:height, -width:], letters[..., None], 0.0, 255.0)
+    return labelled
+
+
+def label_planes(planes: tuple[NDArray[np.uint8], ...], text: str = LABEL) -> None:
+    """Draw the label on a video frame, in place.
+
+    Args:
+        planes: luma (H, W) and two chromas (H / 2, W / 2), uint8, limited range.
+        text: what it says.
+    """
+    luma, *chromas = planes
+    letters = _letters(*luma.shape, text)
+    height, width = letters.shape
+    _lay(luma[:height, -width:], letters, 16.0, 235.0)
+    small = cv2.resize(letters, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    for chroma in chromas:
+        _lay(chroma[: height // 2, -(width // 2) :], small, 128.0, 128.0)
+
+
+@functools.lru_cache(maxsize=8)
+def _letters(height: int, width: int, text: str) -> NDArray[np.float32]:
+    """Opacity of the text in its box, (h, w), even sides, for a frame of that size."""
     scale = max(0.3, min(height, width) / 700.0)
     thick = max(1, round(1.5 * scale))
     font = cv2.FONT_HERSHEY_SIMPLEX
     (text_w, text_h), _ = cv2.getTextSize(text, font, scale, thick)
     pad = max(2, round(text_h * 0.5))
-    left, bottom = max(0, width - text_w - 2 * pad), text_h + 2 * pad
-    box = labelled[:bottom, left:]
-    box[:] = np.rint(box * 0.35).astype(np.uint8)
-    at = (left + pad, bottom - pad)
-    cv2.putText(labelled, text, at, font, scale, (255, 255, 255), thick, cv2.LINE_AA)
-    return labelled
+    sides = min(height, text_h + 2 * pad), min(width, text_w + 2 * pad)
+    box = np.zeros([max(2, side // 2 * 2) for side in sides], np.uint8)
+    cv2.putText(box, text, (pad, pad + text_h), font, scale, 255, thick, cv2.LINE_AA)
+    return np.asarray(box / np.float32(255.0), np.float32)
+
+
+def _lay(box: NDArray[np.uint8], letters: NDArray[np.float32], black: float, white: float) -> None:
+    """Darken a box and write on it, in place."""
+    ground = black + _GROUND * (box - np.float32(black))
+    box[:] = np.rint(ground + letters * (white - ground))
 
 
 class LabelTimer:

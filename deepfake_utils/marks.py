@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from .codes import new_mark_id
 from .images import Image, whole_file
-from .label import DISCLOSURE, draw_label
+from .label import DISCLOSURE, draw_label, label_planes
+from .masking import Luma
 from .metadata import add_xmp, xmp_packet
 from .signer import Identity, local_identity
 from .signing import (
@@ -24,7 +26,8 @@ from .verification import read_watermark
 from .watermark import Watermark
 
 # A single picture that repeats itself, such as a grid of faces, hides a mark of the usual strength.
-STILL_STRENGTHS = (1.0, 1.5, 2.0, 3.0, 4.0)
+STILL_STRENGTHS = (1.0, 1.4, 1.8, 2.4, 3.2, 4.0)
+SURE_PEAK = 8.0  # of the pilot; then the watermark is also read from a screenshot
 READABLE = 256  # pixels; a smaller picture bears the mark, but may be too small to read it from
 
 
@@ -51,30 +54,48 @@ class Marks:
         self.mark_id = old.mark_id if old else new_mark_id()
         self.share = 0.5 if old else 1.0
 
-    def draw(self, image: Image, label: bool | None = None) -> Image:
+    def draw(self, image: Image) -> Image:
         """A copy with label and watermark, (H, W, 3) RGB uint8."""
-        if self.visible_label if label is None else label:
+        if self.visible_label:
             image = draw_label(image)
         return self.watermark.write(image, self.mark_id, self.share)
 
-    def draw_still(self, image: Image, label: bool | None = None) -> Image:
+    def draw_planes(self, planes: tuple[Luma, ...], label: bool) -> None:
+        """Label and watermark of a video frame, in place: luma and chromas, as `planes_of`."""
+        if label:
+            label_planes(planes)
+        self.watermark.write_luma(planes[0], self.mark_id, self.share)
+
+    def draw_still(
+        self, image: Image, label: bool | None = None, shown: Callable[[Image], Image] | None = None
+    ) -> Image:
         """As `draw`, for a picture that must show its watermark by itself: no stronger than needed.
+
+        Later calls of `draw` use the same strength.
+
+        Args:
+            shown: what is left of a picture in the file, e.g. its 256 colours.
 
         Raises:
             ValueError: if the watermark of a picture of some size cannot be read.
         """
         if self.visible_label if label is None else label:
             image = draw_label(image)
+        usual, best = self.share, (0.0, self.share)
         for strength in STILL_STRENGTHS:
-            marked = self.watermark.write(image, self.mark_id, self.share * strength)
-            found = self.watermark.read([marked])
+            share = usual * strength
+            marked = self.watermark.write(image, self.mark_id, share)
+            found = self.watermark.read([shown(marked) if shown else marked])
             if found is not None and found.mark_id == self.mark_id:
-                return marked
-        if min(image.shape[:2]) >= READABLE:
+                best = max(best, (found.peak, share))
+                if found.peak >= SURE_PEAK:
+                    break
+        if not best[0] and min(image.shape[:2]) >= READABLE:
             raise ValueError(
                 "expected a picture that can bear a watermark, got one in which it cannot be read; "
                 "save it larger, or with a background that is not pure white or black"
             )
+        self.share = best[1]
         return self.watermark.write(image, self.mark_id, self.share)
 
     def seal(self, part: Path) -> None:

@@ -27,6 +27,7 @@ import numpy as np
 from .images import Image, check_image, whole_file
 from .label import DISCLOSURE, LABEL, LabelTimer, draw_label
 from .marks import Marks
+from .masking import Luma
 from .signer import Identity
 from .signing import Origin
 from .verification import Provenance, main, read_provenance
@@ -101,6 +102,7 @@ class MarkedVideoWriter(VideoWriter):
                 f"{size_wh}, which have no room for the watermark; enlarge them first"
             )
         self._marks = Marks(Path(path), visible_label, origin, identity, audio_start_s)
+        self._due = visible_label
         self._timer = LabelTimer() if label_at == "cuts" else None
         self._next_s, self._step_s = 0.0, 1.0 / float(fps)
         super().__init__(
@@ -122,7 +124,11 @@ class MarkedVideoWriter(VideoWriter):
         due = self._marks.visible_label
         if due and self._timer is not None:
             due = self._timer.due(image, now_s)
-        super().write(self._marks.draw(image, due), time_s)
+        self._due = due
+        super().write(image, time_s)
+
+    def _draw(self, planes: tuple[Luma, ...]) -> None:
+        self._marks.draw_planes(planes, self._due)
 
     def _seal(self, part: Path) -> None:
         self._marks.seal(part)
@@ -253,7 +259,7 @@ def write_gif(
     if not 0.0 < fps <= 50.0:
         raise ValueError(f"fps: expected more than 0 and at most 50, got {fps}")
     marks = Marks(path, visible_label, origin, identity)
-    marks.draw_still(images[0])  # chooses the strength for all of them
+    marks.draw_still(images[0], shown=_in_256_colours)  # chooses the strength for all of them
     pages = [Pillow.fromarray(marks.draw(image)) for image in images]
     with whole_file(path) as part:
         pages[0].save(
@@ -267,6 +273,12 @@ def write_gif(
         )
         marks.seal(part)
     return path
+
+
+def _in_256_colours(image: Image) -> Image:
+    from PIL import Image as Pillow
+
+    return np.asarray(Pillow.fromarray(image).quantize(256).convert("RGB"))
 
 
 if __name__ == "__main__":

@@ -24,19 +24,18 @@ from numpy.typing import NDArray
 
 from .codes import GRID, ID_BITS, KIND, SYMBOLS, Plane, best_id, symbols_of, tile_codes
 from .images import Image, check_image
+from .masking import Luma, unseen
 
 MAX_FRAMES = 96  # that the reader adds up: as many as CRF 33 needs
 SMALLEST = 64  # pixels; a picture with a shorter side has no room for a tile
 
 _REFERENCE = 360.0  # short side, in pixels, of the frames for which `chip` is given
-# Shares of the strength, chosen by eye and so that CRF 33 is outlived. The eye sees a pattern best
-# on flat ground, and on dark ground, where a level is a larger share of the brightness.
-_FLAT, _BUSY, _DARK = 0.85, 3.5, 0.5
-_AROUND = np.ones((3, 3), np.uint8)
 _FINE = 4  # samples along a chip when the reader looks for the tile
 _CANDIDATES = 12  # highest peaks of the pilot that are looked at
 _LOWEST_PEAK = 4.5  # standard deviations; below it is chance
-_TRIES = frozenset({4, 16, 48})  # frames after which the reader tries for the first times
+_CLEAR_PEAK = 5.0  # hardly reached where there is no mark; above it doubtful readings count, too
+_MANY_TRIES, _FEW_TRIES = 4096, 64
+_STOPS = frozenset({4, 16, 48})  # frames after which the reader tries for the first times
 _SHARES = (1.0, 0.9, 0.95, 0.8, 0.85)  # of the short side that a crop may have left
 # Half a percent apart, as a larger error of scale would smear the chips at the frame's far side.
 _ANY_SHARE = tuple(float(share) for share in np.geomspace(0.4, 3.0, 404))
@@ -86,19 +85,20 @@ class WatermarkFound:
 
 
 @dataclass
-class _Gain:
-    """How strong the mark is at each pixel of a frame, for it and the next few."""
+class _Change:
+    """What the mark does to a frame, and to the next few if they look the same."""
 
-    gain: Plane  # (H, W)
-    luma: Plane  # (h, w), small
-    left: int  # further frames that it may serve
+    more: Luma  # (H, W), added
+    less: Luma  # (H, W), taken away
+    few: Luma  # (h, w), some pixels of the frame
+    wanted: tuple[int, int, int, float, bool]  # what it was made for
+    left: int  # frames that it may still serve
 
-    def serves(self, luma: Plane, size_hw: tuple[int, int]) -> bool:
-        """Whether the next frame looks almost the same."""
-        self.left -= 1
-        if self.left < 0 or luma.shape != self.luma.shape or size_hw != self.gain.shape:
+    def serves(self, few: Luma, wanted: tuple[int, int, int, float, bool]) -> bool:
+        """Whether it may be used for another frame."""
+        if self.left <= 0 or wanted != self.wanted:
             return False
-        return cv2.norm(luma, self.luma, cv2.NORM_L1) < 3.0 * luma.size  # 3 levels on average
+        return cv2.norm(few, self.few, cv2.NORM_L1) < 8.0 * few.size  # 8 levels on average
 
 
 class Watermark:
@@ -112,7 +112,7 @@ class Watermark:
         self.config = config or WatermarkConfig()
         self._codes, self._pilot = tile_codes(self.config.key)
         self._drawn: tuple[tuple[int, int, int], tuple[Plane, float]] | None = None
-        self._last: _Gain | None = None
+        self._last: _Change | None = None
 
     def write(self, image: Image, mark_id: int, share: float = 1.0) -> Image:
         """A copy of a picture with the mark added to its brightness.
@@ -130,22 +130,24 @@ class Watermark:
             TypeError, ValueError: if the image is none or too small, or the id too large.
         """
         check_image(image)
-        height, width = image.shape[:2]
-        if min(height, width) < SMALLEST:
-            raise ValueError(
-                f"expected a picture of at least {SMALLEST} pixels in height and width, got "
-                f"{width}x{height}, which has no room for the watermark; enlarge it first"
-            )
-        if not 0 <= mark_id < 1 << ID_BITS:
-            raise ValueError(f"mark_id: expected {ID_BITS} bits, got {mark_id}")
-        pattern, rms = self._pattern(height, width, mark_id)
-        gain = self._gain(image, rms) * share
-        levels = cv2.add(cv2.multiply(gain, pattern), 128.0, dtype=cv2.CV_8U)  # 128 is no change
-        # Adding and subtracting bytes is four times faster than adding signed numbers to bytes.
-        more, less = cv2.subtract(levels, 128), cv2.subtract(128, levels)
+        luma = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+        more, less = self._change(luma, mark_id, share, limited=False)
         brighter = cv2.add(image, cv2.cvtColor(more, cv2.COLOR_GRAY2RGB))
         marked = cv2.subtract(brighter, cv2.cvtColor(less, cv2.COLOR_GRAY2RGB))
         return np.asarray(marked, np.uint8)
+
+    def write_luma(self, luma: Luma, mark_id: int, share: float = 1.0) -> None:
+        """Add the mark to the luma of a video frame, in place, as strongly as `write` does.
+
+        Args:
+            luma: (H, W) uint8, limited range (black is 16, white 235); otherwise as for `write`.
+
+        Raises:
+            ValueError: if it is too small, or the id too large.
+        """
+        more, less = self._change(luma, mark_id, share, limited=True)
+        cv2.add(luma, more, dst=luma)
+        cv2.subtract(luma, less, dst=luma)
 
     def read(self, frames: Iterable[Image], thorough: bool = False) -> WatermarkFound | None:
         """Look for a mark.
@@ -165,7 +167,7 @@ class Watermark:
         for count, frame in enumerate(itertools.islice(frames, MAX_FRAMES), 1):
             white = self._whiten(frame, 720.0 if thorough else _REFERENCE)
             added = white if added is None else cv2.add(added, white)
-            if count in _TRIES and (found := self._search(added, count, _SHARES)):
+            if count in _STOPS and (found := self._search(added, count, _SHARES)):
                 return found
         if added is None:
             raise ValueError("expected at least one frame to read the watermark of, got none")
@@ -203,26 +205,35 @@ class Watermark:
             self._drawn = (wanted, (drawn, float(np.sqrt(np.square(drawn).mean()))))
         return self._drawn[1]
 
-    def _gain(self, image: Image, pattern_rms: float) -> Plane:
-        """How strong the mark is at each pixel: more where the picture is busy and hides it."""
-        height, width = image.shape[:2]
-        factor = max(2.0, min(height, width) / 90.0)
-        small_wh = (round(width / factor), round(height / factor))
-        small = cv2.resize(image, small_wh, interpolation=cv2.INTER_AREA)
-        luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        if self._last is not None and self._last.serves(luma, (height, width)):
-            return self._last.gain
-        mean = cv2.blur(luma, (3, 3))
-        spread = cv2.sqrt(np.abs(cv2.blur(luma * luma, (3, 3)) - mean * mean))
-        # Eroded, or the mark would grow strong, and be seen, on the flat side of an edge.
-        inner = cv2.blur(cv2.erode(spread, _AROUND), (3, 3))
-        busy = cv2.sqrt(cv2.min(cv2.max(inner - 0.2, 0.0), 18.0) / 18.0)  # 0..1
-        gain = (_FLAT + (_BUSY - _FLAT) * busy) * cv2.min(_DARK + (1.0 - _DARK) * mean / 60.0, 1.0)
-        rms = cv2.norm(gain) / gain.size**0.5 * pattern_rms
-        allowed = 0.98 * 255.0 / 10.0 ** (self.config.psnr_db / 20.0)  # 0.98: what rounding adds
-        gain *= min(self.config.strength, allowed / rms)
-        self._last = _Gain(cv2.resize(gain, (width, height)), luma, self.config.refresh - 1)
-        return self._last.gain
+    def _change(self, luma: Luma, mark_id: int, share: float, limited: bool) -> tuple[Luma, Luma]:
+        """What to add to the brightness of each pixel, and what to take away from it.
+
+        Adding and subtracting bytes is four times faster than adding signed numbers to bytes.
+        """
+        height, width = luma.shape
+        if min(height, width) < SMALLEST:
+            raise ValueError(
+                f"expected a picture of at least {SMALLEST} pixels in height and width, got "
+                f"{width}x{height}, which has no room for the watermark; enlarge it first"
+            )
+        if not 0 <= mark_id < 1 << ID_BITS:
+            raise ValueError(f"mark_id: expected {ID_BITS} bits, got {mark_id}")
+        wanted = (height, width, mark_id, share, limited)
+        few = luma[::8, ::8].copy()
+        if self._last is None or not self._last.serves(few, wanted):
+            pattern, rms = self._pattern(height, width, mark_id)
+            gain = unseen(luma, limited)
+            # 0.98 leaves room for what rounding adds.
+            allowed = 0.98 * 255.0 / 10.0 ** (self.config.psnr_db / 20.0)
+            strongest = allowed / (cv2.norm(gain) / gain.size**0.5 * rms)
+            span = 219.0 / 255.0 if limited else 1.0
+            gain *= share * min(self.config.strength, strongest) * span
+            gain = cv2.resize(gain, (width, height))
+            levels = cv2.add(cv2.multiply(gain, pattern), 128.0, dtype=cv2.CV_8U)  # 128: no change
+            change = cv2.subtract(levels, 128), cv2.subtract(128, levels)
+            self._last = _Change(*change, few, wanted, self.config.refresh)
+        self._last.left -= 1
+        return self._last.more, self._last.less
 
     def _whiten(self, image: Image, lines: float) -> Plane:
         """Brightness at up to `lines`, without the scene's coarse shapes, and equally strong."""
@@ -236,29 +247,32 @@ class Watermark:
         plane = luma.astype(np.float32)
         pitch = self._pitch(*plane.shape)
         plane -= cv2.GaussianBlur(plane, (0, 0), 0.9 * pitch)
-        power = cv2.GaussianBlur(plane * plane, (0, 0), pitch)
-        return np.asarray(plane / (cv2.sqrt(power) + 0.2), np.float32)
+        return _evened(plane, pitch, 0.2)
 
     def _search(self, added: Plane, frames: int, shares: Sequence[float]) -> WatermarkFound | None:
         """Try scales, both ways round; the first mark with a right CRC."""
+        pitch = self._pitch(*added.shape)
+        even = _evened(cv2.multiply(added, 1.0 / frames), pitch, 0.05)
+        # The more scales are tried, the fewer doubtful readings may be, or chance would find one.
+        tries = _FEW_TRIES if len(shares) > len(_SHARES) else _MANY_TRIES
         for share in shares:
-            period = GRID * self._pitch(*added.shape) / share
-            folded = _fold(added, period)
+            folded = _fold(even, GRID * pitch / share)
             # The mirrored frame folds to the mirrored tile, begun elsewhere.
             for mirrored, tile in ((False, folded), (True, folded[:, ::-1])):
-                for peak, mark_id in self._decode(tile):
+                for peak, mark_id in self._decode(tile, tries):
                     return WatermarkFound(mark_id, peak, frames, share, mirrored)
         return None
 
-    def _decode(self, folded: Plane) -> Iterator[tuple[float, int]]:
+    def _decode(self, folded: Plane, tries: int) -> Iterator[tuple[float, int]]:
         """Peaks of the pilot, and ids there whose CRC is right."""
         side = len(folded)
         spectrum = np.fft.rfft2(folded)
-        for power in (0.75, 1.0):  # how far what is left of the scene is flattened
-            yield from self._decode_flat(spectrum / (np.abs(spectrum) ** power + 1e-9), side)
+        for power in (0.5, 0.9):  # how far what is left of the scene is flattened
+            flat = spectrum / (np.abs(spectrum) ** power + 1e-9)
+            yield from self._decode_flat(flat, side, tries)
 
     def _decode_flat(
-        self, spectrum: NDArray[np.complex128], side: int
+        self, spectrum: NDArray[np.complex128], side: int, tries: int
     ) -> Iterator[tuple[float, int]]:
         """As `_decode`, of the spectrum of a folded tile."""
         match = np.fft.irfft2(spectrum * np.conj(_pilot_spectrum(self.config.key)), (side, side))
@@ -271,7 +285,8 @@ class Watermark:
                 return
             begun = np.roll(flat, (-row, -column), (0, 1))
             chips = begun.reshape(GRID, _FINE, GRID, _FINE).mean((1, 3)).ravel()
-            mark_id = best_id(self._codes @ chips.astype(np.float32), peak)
+            scores = self._codes @ chips.astype(np.float32)
+            mark_id = best_id(scores, tries if peak >= _CLEAR_PEAK else 1)
             if mark_id is not None:
                 yield peak, mark_id
 
@@ -283,6 +298,12 @@ def _pilot_spectrum(key: bytes) -> NDArray[np.complex128]:
     side = GRID * _FINE
     fine = cv2.resize(pilot, (3 * side, 3 * side), interpolation=cv2.INTER_CUBIC)
     return np.fft.rfft2(fine[side : 2 * side, side : 2 * side])
+
+
+def _evened(plane: Plane, pitch: float, least: float) -> Plane:
+    """A plane as strong everywhere, so that no part of the picture drowns the others."""
+    power = cv2.GaussianBlur(plane * plane, (0, 0), pitch)
+    return np.asarray(plane / (cv2.sqrt(power) + least), np.float32)
 
 
 def _fold(plane: Plane, period: float) -> Plane:

@@ -36,6 +36,8 @@ from deepfake_utils.superres_training import (
 
 QUICK = SuperResolutionTrainConfig(steps=600, batch_size=8, patch=16, learning_rate=3e-2)
 
+QUICK_DEEP = SuperResolutionTrainConfig(steps=60, batch_size=8, patch=16)
+
 
 def small_network(scale: int = 2, **changes) -> SuperResolver:
     return SuperResolver(SuperResolutionConfig(scale, channels=16, **changes))
@@ -107,6 +109,20 @@ def test_a_picture_continues_by_its_edge_and_the_margin_is_only_looked_at():
     assert not torch.allclose(model(inner), whole, atol=1e-4)  # at its rim it knows less
     flat = model(torch.full((1, 1, 9, 9), 0.3))
     assert (flat - flat[..., :2, :2].repeat(1, 1, 9, 9)).abs().max() < 1e-6  # no dark rim
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_deeper_network_looks_further_learns_and_comes_back(tmp_path, textured, residual):
+    model = small_network(2, depth=2, residual=residual)
+    assert sum(isinstance(layer, torch.nn.Conv2d) for layer in model.layers) == 5
+    losses = [step.loss for step in train_superres(model, [textured], QUICK_DEEP, "cpu")]
+    assert np.mean(losses[-10:]) < np.mean(losses[:10])
+    far = torch.zeros(1, 1, 21, 21).index_fill(3, torch.tensor(0), 1.0)  # a line at the left
+    with torch.inference_mode():
+        change = (model(far) - model(torch.zeros_like(far)))[0, 0, 20].abs()  # (42,)
+        assert change[2 * 6 + 1] > 0.0 == change[2 * 7 :].max()
+        loaded = load_superres(save_superres(tmp_path / "x2.safetensors", model))
+        assert torch.equal(loaded(far), model(far)) and loaded.config.depth == 2
 
 
 def test_a_residual_network_adds_to_the_bicubic_picture():
@@ -252,12 +268,13 @@ def test_files_that_are_no_network_say_so(tmp_path):
     [
         (SuperResolutionConfig, {"scale": 5}),
         (SuperResolutionConfig, {"channels": 7}),
+        (SuperResolutionConfig, {"depth": -1}),
         (SuperResolutionTrainConfig, {"steps": 0}),
         (SuperResolutionTrainConfig, {"batch_size": 12}),
         (SuperResolutionTrainConfig, {"patch": 0}),
         (SuperResolutionTrainConfig, {"learning_rate": 0.0}),
         (SuperResolutionTrainConfig, {"warmup": 1.0}),
-        (SuperResolutionTrainConfig, {"beta2": 1.0}),
+        (SuperResolutionTrainConfig, {"momentum": 1.0}),
         (SuperResolutionTrainConfig, {"plain": -1.0}),
         (SuperResolutionTrainConfig, {"shrink": ()}),
         (SuperResolutionTrainConfig, {"shrink": (1.0, 1.5)}),
@@ -281,8 +298,8 @@ def test_bad_input_says_so(picture):
         luma_psnr(torch.rand(1, 1, 8, 8), torch.rand(1, 1, 8, 9), 2)
     with pytest.raises(ValueError, match="larger than 8 pixels"):
         luma_psnr(torch.rand(1, 1, 8, 8), torch.rand(1, 1, 8, 8), 4)
-    for images in ([], [picture[:63], picture[:, :40]]):
-        with pytest.raises(ValueError, match=f"at least .* 64 pixels, got {len(images)} smaller"):
+    for images in ([], [picture[:41], picture[:, :40]]):
+        with pytest.raises(ValueError, match=f"at least .* 42 pixels, got {len(images)} smaller"):
             train_superres(model, images)
     with pytest.raises(TypeError, match=r"images\[1\]: expected uint8"):
         train_superres(model, [picture, picture / 255.0])
