@@ -116,7 +116,7 @@ class FacePages:
         names, dropped = self.on_page, set(self.curation.dropped)
         if not names:
             raise ValueError(f"expected crops to show, got none that are {self.shown}")
-        titles = ["\n".join([*self.label(n), "dropped" * (n in dropped)]) for n in names]
+        titles = ["\n".join([*self.label(n), *["dropped"] * (n in dropped)]) for n in names]
         return show_images([self.thumbnail(n) for n in names], COLUMNS, titles)
 
     def sort(self, measure: Measure, highest_first: bool = False) -> None:
