@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,10 @@ class ClipFacts:
                 "show nobody, which is skipped; trim it if it is much."
             )
         if max(self.faces) > 1:
-            said.append("Several people are seen: the largest face is taken.")
+            said.append(
+                "Several people are seen: the largest face is taken; if that is the wrong one, "
+                "trim it to a part that shows one person."
+            )
         if 0.0 < self.face_px < LOW_PX:
             said.append(f"The face is only {self.face_px:.0f} pixels high: come nearer.")
         if self.end_s - self.start_s < SHORT_S:
@@ -67,6 +71,10 @@ class ClipFacts:
             f"{info.duration_s:.1f} s, {sound}; used from {self.start_s:.1f} to {self.end_s:.1f} "
             f"s, {seen}"
         )
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What a notebook shows of it."""
+        printer.text("\n".join([f"{self}.", *self.advice]))
 
 
 def _listed(words: list[str]) -> str:

@@ -12,7 +12,7 @@ from .clip_facts import ClipFacts, look_at
 from .consent import Basis, Subject, write_consent
 from .downloading import Progress, download
 from .extraction import FACES_FILE, ExtractionReport, extract_clip
-from .fetching import find_path, list_videos, save_upload
+from .fetching import find_path, list_videos, no_clip, no_video, save_upload
 from .images import Image, Points
 from .landmarks import Landmarker, MeshLandmarker
 from .project import Clip, Person, Project
@@ -63,7 +63,7 @@ class DataChoice:
 
         Raises:
             FileNotFoundError: if there is none.
-            ValueError: if it is no video, or a damaged one.
+            ValueError: if it is no video, a damaged one, or a link.
         """
         return self._take(Clip(str(self.videos(path)[0])))
 
@@ -184,15 +184,16 @@ class DataChoice:
 
         Raises:
             FileNotFoundError: if there is none.
+            ValueError: if it is empty, or a link.
         """
         found = find_path(path).absolute()
         if not found.is_dir():
             if not found.is_file():
-                raise FileNotFoundError(f"no clip at {found}; check the path")
+                raise no_clip(found)
             return [found]
         clips = list_videos(found)
         if not clips:
-            raise FileNotFoundError(f"expected a video in the folder {found}, got none")
+            raise no_video(found)
         return clips
 
     # Agreeing, and cutting out the faces ------------------------------------------------------
@@ -210,17 +211,22 @@ class DataChoice:
         if said.get("clip") != self.clip.path:
             raise ValueError(
                 f"person {self.person}: expected a basis on which this face may be used, got none; "
-                f"choose one of {get_args(Basis)} in the panel, or call "
-                f'panel.agree(Subject("{self.person.upper()}", basis=...))'
+                f'choose it in the panel, or call panel_{self.person}.agree("self"), with one of '
+                f"{get_args(Basis)}"
             )
         return Subject(**said["subject"])
 
-    def agree(self, subject: Subject | None) -> None:
+    def agree(self, subject: Subject | Basis | None) -> None:
         """Say whose face the chosen clip shows and why it may be used; for this clip only.
 
         Args:
-            subject: the person; None takes back what was said.
+            subject: the person, or only the basis; None takes back what was said.
+
+        Raises:
+            ValueError: if there is no such basis.
         """
+        if isinstance(subject, str):
+            subject = Subject(self.person.upper(), subject)
         said = {}
         if subject is not None:
             said = {"clip": self.clip.path, "subject": dataclasses.asdict(subject)}
@@ -240,12 +246,13 @@ class DataChoice:
 
         Raises:
             ValueError: as `consent` and `extract_clip`.
+            PermissionError: if the consent expired or was withdrawn.
         """
         clip, consent, folder = self.training_clip, self.consent, self.project.faces(self.person)
+        consent.check()
         asked = {**dataclasses.asdict(clip), "stride": stride, "size": size}
         asked["bytes"] = Path(clip.path).stat().st_size
-        everybody = self.project.read("extracted", {})
-        earlier = everybody.get(self.person, {})
+        earlier = (everybody := self.project.read("extracted", {})).get(self.person, {})
         if not again and earlier.get("asked") == asked and (folder / FACES_FILE).is_file():
             logger.info("%s holds the faces of this clip already", folder)
             write_consent(folder, consent)

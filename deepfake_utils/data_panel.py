@@ -9,16 +9,17 @@ import functools
 from typing import Any
 
 from .clip_facts import ClipFacts
-from .consent import Subject
+from .consent import Basis, Subject
 from .data_choice import DataChoice
-from .data_widgets import DataWidgets, describe
+from .data_widgets import DataWidgets
+from .data_words import agreement, describe
 from .panels import has_widgets
 from .project import Clip
 
 PLAIN = (
     "The panel needs ipywidgets. Without it, call use_sample(), use_path(path), use_link(link), "
-    "use_upload(name, content), trim(start_s, end_s) and agree(Subject(...)), and look at `found` "
-    "and `consent`."
+    'use_upload(name, content), trim(start_s, end_s) and agree("self"), and look at `found` and '
+    "`consent`."
 )
 
 
@@ -44,7 +45,10 @@ class DataPanel(DataChoice):
         """What of them is shown, for ipywidgets."""
         return self.widgets.box
 
-    def agree(self, subject: Subject | None) -> None:
+    def __str__(self) -> str:
+        return f"{describe(self)}\n{agreement(self).said}"
+
+    def agree(self, subject: Subject | Basis | None) -> None:
         """Say whose face the chosen clip shows and why it may be used, or take it back (None)."""
         super().agree(subject)
         self._refresh()

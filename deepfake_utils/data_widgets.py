@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 
 from .clip_facts import PLACES
-from .consent import Audience, Basis, Subject
+from .consent import Audience, Subject
 from .data_choice import DataChoice
+from .data_words import GROUNDS, PROBLEMS, agreement, describe
 from .fetching import uploaded
 from .images import Image, Points
 from .panels import png_bytes
@@ -24,18 +25,6 @@ WAYS = {
     "a link": "link",
 }
 PICTURE_PX = 300  # width of each of the three pictures
-PROBLEMS = (ValueError, OSError)  # of them are FileNotFoundError, ConnectionError, PermissionError
-
-
-def describe(choice: DataChoice) -> str:
-    """What was found in a clip, with advice, or what is wrong with it, in sentences."""
-    try:
-        said = [f"{choice.found}.", *choice.found.advice]
-    except PROBLEMS as error:
-        return str(error)
-    if choice.training_clip != choice.clip:
-        said.append(f"Trained on to {choice.training_clip.end_s} s, the rest is kept for the test.")
-    return "\n".join(said)
 
 
 def picture(frame: Image, points: Points) -> Image:
@@ -135,7 +124,7 @@ class DataWidgets:
 
     def _agreeing(self) -> None:
         w = self._widgets
-        known, self._agreed_for = ["", *get_args(Basis)], ""
+        known, self._agreed_for = [("choose ...", ""), *GROUNDS.items()], ""
         self._fields = {
             "basis": w.Dropdown(options=known, **_labelled(w, "why it may be used")),
             "id": w.Text(**_labelled(w, "a letter, no name")),
@@ -175,9 +164,9 @@ class DataWidgets:
     def _look_there(self) -> None:
         """Take what the path names; of a folder, list the videos and take the first."""
         found = self._panel.videos(self._path.value)
-        self._panel.use_path(str(found[0]))
         self._fill(self._videos, options=[(path.name, str(path)) for path in found])
         self._videos.layout.display = "none" if len(found) < 2 else None
+        self._panel.use_path(str(found[0]))
 
     def _take_video(self) -> None:
         self._panel.use_path(self._videos.value)
@@ -270,12 +259,8 @@ class DataWidgets:
                 self._fill(field, value=getattr(start, name) or "", disabled=sample)
             if subject is None:
                 self._fill(self._fields["basis"], value="")
-        text = "choose why this face may be used: nothing is trained without it"
-        if sample:
-            text = "synthetic: this is known, nothing is to be done"
-        elif subject:
-            text = f"remembered: {subject.basis}, for this clip"
-        self._agreed.value = _coloured(text, "#333" if subject else "#b00020")
+        holds, text = agreement(self._panel)
+        self._agreed.value = _coloured(text, "#333" if holds else "#b00020")
 
 
 def _labelled(widgets: Any, text: str) -> dict[str, Any]:

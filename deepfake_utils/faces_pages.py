@@ -56,6 +56,10 @@ class FacePages:
     def __repr__(self) -> str:
         return f"{type(self).__name__} of {self.curation!r}"
 
+    def __str__(self) -> str:
+        kept, dropped = len(self.curation.kept), len(self.curation.dropped)
+        return f"{self.curation.folder}: {kept} faces kept, {dropped} dropped"
+
     # What is looked at ------------------------------------------------------------------------
 
     @property
@@ -112,7 +116,7 @@ class FacePages:
         names, dropped = self.on_page, set(self.curation.dropped)
         if not names:
             raise ValueError(f"expected crops to show, got none that are {self.shown}")
-        titles = ["\n".join([*self.label(n), "dropped" * (n in dropped)]) for n in names]
+        titles = ["\n".join([*self.label(n), *["dropped"] * (n in dropped)]) for n in names]
         return show_images([self.thumbnail(n) for n in names], COLUMNS, titles)
 
     def sort(self, measure: Measure, highest_first: bool = False) -> None:

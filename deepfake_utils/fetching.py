@@ -7,6 +7,8 @@ import io
 import logging
 import os
 import shutil
+import urllib.parse
+import urllib.request
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,13 +46,23 @@ def find_path(text: str, drive: str | os.PathLike[str] = DRIVE_FOLDER) -> Path:
     """A path as people write it.
 
     Args:
-        text: a path; or "drive:clips/me.mp4", a path in your Google Drive, which is mounted.
+        text: a path, also in quotation marks or as file:///, as file managers copy it; or
+            "drive:clips/me.mp4", a path in your Google Drive, which is mounted.
         drive: where Drive is mounted.
 
     Raises:
         FileNotFoundError: if it is in a Drive, and there is none.
+        ValueError: if it is empty, or a link.
     """
     text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        text = text[1:-1].strip()
+    if text.startswith("file://"):
+        text = urllib.request.url2pathname(urllib.parse.urlsplit(text).path)
+    if not text:
+        raise ValueError('expected a path, got none; write one, such as "me.mp4"')
+    if "://" in text:
+        raise ValueError(f"expected a path, got the link {text!r}; give it as a link instead")
     if not text.startswith("drive:"):
         return Path(text).expanduser()
     root = mount_drive(drive)
@@ -73,6 +85,26 @@ def open_project(where: str = "", drive: str | os.PathLike[str] = DRIVE_FOLDER) 
         FileNotFoundError: if it is in a Drive, and there is none.
     """
     return Project(find_path(where, drive) if where.strip() else None)
+
+
+def no_video(folder: Path) -> FileNotFoundError:
+    """What to raise where a folder has no video."""
+    kinds = ", ".join(sorted(CLIP_SUFFIXES))
+    return FileNotFoundError(
+        f"expected a video in the folder {folder}, got none; it may end in {kinds}, and folders "
+        "inside it are not looked into"
+    )
+
+
+def no_clip(path: Path) -> FileNotFoundError:
+    """What to raise where no clip is: it names the videos that are near."""
+    near = next(folder for folder in path.absolute().parents if folder.is_dir())
+    if near != path.absolute().parent:
+        return FileNotFoundError(f"no clip at {path}; check the path: {near} has no such folder")
+    names = [each.name for each in list_videos(near)]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    has = f"has {', '.join(names[:5])}{more}" if names else "has no video"
+    return FileNotFoundError(f"no clip at {path}; check the path: {near} {has}")
 
 
 def list_videos(folder: str | os.PathLike[str]) -> list[Path]:
@@ -147,12 +179,13 @@ def find_clip(
     text = text.strip()
     if text in ("", "sample"):
         return sample
-    path = download(text, folder) if "://" in text else find_path(text, drive)
+    link = "://" in text and not text.startswith("file://")
+    path = download(text, folder) if link else find_path(text, drive)
     if path.is_dir():
         clips = list_videos(path)
         if not clips:
-            raise FileNotFoundError(f"expected a video in the folder {path}, got none")
+            raise no_video(path)
         path = clips[0]
     if not path.is_file():
-        raise FileNotFoundError(f"no clip at {path}; check the path (now in {Path.cwd()})")
+        raise no_clip(path)
     return path

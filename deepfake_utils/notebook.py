@@ -37,7 +37,7 @@ from .samples import TEST_START_S
 from .swap_panel import SwapPanel, passages
 from .training_loop import TrainingStatus, peak_memory_mb
 from .training_panel import TrainingPanel
-from .training_project import NetworkChoice, train
+from .training_project import NetworkChoice, need_faces, train
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,6 +62,7 @@ __all__ = [
     "find_clip",
     "in_colab",
     "mount_drive",
+    "need_faces",
     "open_project",
     "pair_report",
     "passages",

@@ -64,10 +64,13 @@ def show_images(
     columns = max(1, min(columns, len(images)))
     rows = -(-len(images) // columns)
     cell = min(3.0, 11.0 / columns)
-    figure = blank_figure(cell * columns, (cell + 0.25 * bool(titles)) * rows)
+    lines = max((title.count("\n") + 1 for title in titles or ()), default=0)
+    above = 0.1 + 0.17 * lines if lines else 0.0  # inches
+    figure = blank_figure(cell * columns, (cell + above) * rows)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
+        axis.set_anchor("S")  # room that a picture leaves is for the title above it
     for index, (axis, image) in enumerate(zip(axes, images, strict=False)):
         check_image(image)
         axis.imshow(image)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import torch
 
 from .augmentation import photometric_augment
-from .autoencoder import FaceSwapAutoencoder, preset
+from .autoencoder import FaceSwapAutoencoder, preset, smallest_map
 from .dataset import Batch, FaceDataset, endless_batches
-from .extraction import load_faces
+from .extraction import extract_clip, load_faces
+from .landmarks import MeshLandmarker
 from .project import Person, Project
 from .recipe import TrainConfig, recipe
 from .resuming import start_or_resume
+from .samples import TEST_START_S, sample_clips, sample_consent
 from .storage import CheckpointStore
 from .training import Trainer
 from .training_panel import TrainingPanel, running
@@ -40,6 +43,18 @@ class NetworkChoice:
     minutes: float = 5.0  # the run is made as long as fits
     light: float = 0.0  # strength of random changes of light and colour; 1 for clips that differ
 
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: naming the field, what it should be, and what it is.
+        """
+        smallest_map(self.image_size)
+        if not self.minutes > 0.0:
+            raise ValueError(f"minutes: expected more than 0, got {self.minutes}")
+        if not self.light >= 0.0:
+            raise ValueError(f"light: expected at least 0, got {self.light}")
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -48,6 +63,36 @@ class Choices:
     network: NetworkChoice
     settings: TrainConfig
     warp: WarpConfig
+
+
+def need_faces(project: Project, stride: int = 1) -> bool:
+    """See that a project has faces to train on: those of the sample people if nothing is chosen.
+
+    Args:
+        project: whose `faces("a")` and `faces("b")` are looked for.
+        stride: of the sample clips take every stride-th frame.
+
+    Returns:
+        Whether faces of the sample people were extracted now.
+
+    Raises:
+        FileNotFoundError: if one person's are missing, or other clips than the samples are chosen
+            and their faces were not extracted yet.
+    """
+    films = dict(zip(PEOPLE, sample_clips(), strict=False))
+    missing = [who for who in PEOPLE if not project.faces(who).is_dir()]
+    chosen = {Path(clip.path) for clip in project.clips.values()}
+    if missing and (len(missing) == 1 or not chosen <= set(films.values())):
+        raise FileNotFoundError(
+            f"no faces of person {' and '.join(missing)} in {project.root}; run 'Extract the faces'"
+            " in 01_extract_faces.ipynb first"
+        )
+    for who in missing:
+        agreed = sample_consent("A" if who == "a" else "B")
+        end_s = TEST_START_S if who == "a" else None  # the rest is for the test
+        part, find = (0.0, end_s, stride), MeshLandmarker()
+        extract_clip(films[who], project.faces(who), find, *part, consent=agreed)
+    return bool(missing)
 
 
 def train(

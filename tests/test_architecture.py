@@ -88,6 +88,7 @@ ORDER = (
     "fetching",
     "clip_facts",
     "data_choice",
+    "data_words",
     "data_widgets",
     "data_panel",
     "inspection",

@@ -4,16 +4,18 @@ import hashlib
 import importlib.util
 import re
 from datetime import datetime
+from typing import get_args
 
 import cv2
 import ipywidgets as widgets
 import numpy as np
 import pytest
+from IPython.lib.pretty import pretty
 from test_fetching import server  # noqa: F401
 
 from deepfake_utils import data_panel
 from deepfake_utils.clip_facts import ClipFacts, frame_at, look_at
-from deepfake_utils.consent import Subject, read_consent
+from deepfake_utils.consent import Basis, Subject, read_consent
 from deepfake_utils.data_panel import DataPanel
 from deepfake_utils.data_widgets import picture
 from deepfake_utils.extraction import load_faces
@@ -120,7 +122,7 @@ def test_advice_names_what_may_spoil_the_result(films, landmarker):
     assert "No face was found in its first, middle and last frame" in facts.advice[0]
     assert str(facts).endswith("no face")
     several = ClipFacts(facts.info, 0.0, 9.0, (1, 2, 1), 50.0)
-    assert len(several.advice) == 2 and "Several people" in several.advice[0]
+    assert len(several.advice) == 2 and "trim it to a part that shows one" in several.advice[0]
     assert "only 50 pixels high" in several.advice[1]
 
 
@@ -169,7 +171,8 @@ def test_what_cannot_be_used_is_told_and_the_choice_stays(panel, films):
         ("text.mp4", ValueError, r"expected a video, got something .*text\.mp4"),
         ("cut.mp4", ValueError, "it is incomplete, download it again|incomplete download"),
         ("empty", FileNotFoundError, "expected a video in the folder .*empty, got none"),
-        ("none.mp4", FileNotFoundError, "no clip at .*check the path"),
+        ("none.mp4", FileNotFoundError, r"no clip at .*check the path: .* has cut\.mp4, face\.mp4"),
+        ("none/a.mp4", FileNotFoundError, "no clip at .*films.* has no such folder"),
     ):
         with pytest.raises(error, match=text):
             panel.use_path(str(films / name))
@@ -222,7 +225,7 @@ def test_a_clip_that_is_gone_is_told_not_replaced(tmp_path, films, landmarker):
 
 
 def test_an_agreement_holds_for_one_clip(panel, films):
-    with pytest.raises(ValueError, match=r"expected a basis .*'consent'.*panel\.agree\(Subject"):
+    with pytest.raises(ValueError, match=r"expected a basis .*panel_b\.agree\(.self.\).*'consent'"):
         _ = panel.consent
     me = Subject("B", basis="self", expires="2099-01-01")
     panel.agree(me)
@@ -238,6 +241,25 @@ def test_an_agreement_holds_for_one_clip(panel, films):
         _ = panel.consent
     panel.use_sample()
     assert panel.consent == sample_consent("B")
+
+
+def test_a_word_is_enough_to_agree_and_what_is_missing_is_said(panel):
+    assert "face.mp4" in str(panel) and "It may not be used yet" in str(panel)
+    panel.agree("self")
+    assert panel.consent == Subject("B", basis="self")
+    assert "It may be used: self" in str(panel)
+    with pytest.raises(ValueError, match=r"basis: expected one of .*got 'yes'"):
+        panel.agree("yes")
+    panel.agree(Subject("B", basis="consent", given="2020-01-01", expires="2020-02-01"))
+    for told in (str(panel), texts(panel)):
+        assert "It may not be used: the consent of person 'B' expired on 2020-02-01" in told
+    with pytest.raises(PermissionError, match="expired"):  # before the long work, not after it
+        panel.extract()
+    assert not panel.project.faces("b").exists()
+
+
+def test_a_notebook_shows_what_was_found_in_sentences(panel):
+    assert pretty(panel.found).splitlines() == [f"{panel.found}.", *panel.found.advice]
 
 
 def test_faces_are_cut_out_once(panel):
@@ -338,6 +360,16 @@ def test_videos_of_a_folder_are_offered(panel, films, tmp_path):
     assert panel.clip.path == str(folder / "late.mp4")
 
 
+def test_a_broken_film_does_not_hide_the_others_of_a_folder(panel, films):
+    named(panel, "path").value = str(films)
+    named(panel, "look there").click()
+    assert "cut.mp4" in texts(panel) and panel.clip.path == str(films / "face.mp4")
+    offered = named(panel, "video in the folder")
+    assert offered.layout.display != "none"
+    offered.value = str(films / "late.mp4")
+    assert panel.clip.path == str(films / "late.mp4")
+
+
 @pytest.mark.parametrize("name", ["text.mp4", "cut.mp4", "empty", "none.mp4"])
 def test_errors_are_said_in_the_panel(panel, films, name):
     named(panel, "path").value = str(films / name)
@@ -389,7 +421,8 @@ def test_the_form_says_on_what_ground(panel):
     assert basis.value == "" and not basis.disabled
     basis.value = "self"
     assert panel.consent == Subject("B", basis="self")
-    assert "remembered: self" in texts(panel)
+    assert "It may be used: self" in texts(panel)
+    assert {value for _, value in basis.options} == {"", *get_args(Basis)}
     assert named(panel, "for whom").value == "private"
     until.value = "next year"
     assert "expected a day as YYYY-MM-DD" in texts(panel)

@@ -18,6 +18,7 @@ from deepfake_utils import downloading
 from deepfake_utils.downloading import download
 from deepfake_utils.fetching import (
     find_clip,
+    find_path,
     in_colab,
     list_videos,
     mount_drive,
@@ -293,6 +294,31 @@ def test_clips_are_found_by_what_a_text_field_says(tmp_path, server):
         find_clip(str(folder / "none.mp4"), sample)
     with pytest.raises(FileNotFoundError, match="no folder at"):
         list_videos(folder / "none")
+
+
+def test_a_path_may_be_written_as_file_managers_copy_it(tmp_path):
+    sample, film = sample_clips().person_a, tmp_path / "my films" / "Ich übe.mp4"
+    film.parent.mkdir()
+    film.write_bytes(b"film")
+    for text in (f'"{film}"', f"'{film}'", f' "{film}" ', film.as_uri()):
+        assert find_path(text) == film == find_clip(text, sample)
+    for text in ("", ' "" '):
+        with pytest.raises(ValueError, match="expected a path, got none"):
+            find_path(text)
+    with pytest.raises(ValueError, match=r"got the link 'https://a\.b/c\.mp4'; give it as a link"):
+        find_path("https://a.b/c.mp4")
+
+
+def test_where_no_clip_is_those_near_are_named(tmp_path):
+    sample = sample_clips().person_a
+    with pytest.raises(FileNotFoundError, match=r"no clip at .*check the path: .* has no video"):
+        find_clip(str(tmp_path / "none.mp4"), sample)
+    for name in "abcdefg":
+        (tmp_path / f"{name}.mov").write_bytes(b"film")
+    with pytest.raises(FileNotFoundError, match=r"has a\.mov, b\.mov, .*e\.mov and 2 more"):
+        find_clip(str(tmp_path / "none.mp4"), sample)
+    with pytest.raises(FileNotFoundError, match=r"check the path: .* has no such folder"):
+        find_clip(str(tmp_path / "none" / "none.mp4"), sample)
 
 
 def test_outside_colab_there_is_no_drive(tmp_path):

@@ -61,6 +61,9 @@ def test_pictures_side_by_side(picture):
     grid = figure.axes[0].get_gridspec()
     assert (grid.nrows, grid.ncols) == (2, 3)
     assert len(show_images([picture], columns=8).axes) == 1
+    plain, lines = (show_images([picture] * 8, 8, [text] * 8) for text in ("a", "a\nb\nc\nd"))
+    apart = [figure.get_figheight() for figure in (plain, lines)]
+    assert apart[1] - apart[0] == pytest.approx(0.51)  # else the pictures shrink
     with pytest.raises(ValueError, match="expected at least one picture, got none"):
         show_images([])
     with pytest.raises(ValueError, match="expected 5 titles, got 2"):
