@@ -47,6 +47,8 @@ class TrainingStatus:
 
     def __str__(self) -> str:
         parts = [f"{self.state}: step {self.step} of {self.steps}"]
+        if self.state == "ready":
+            parts.append("press Start, or call run()")
         if self.images_per_second:
             left = f"{self.eta_s / 60.0:.0f} min" if self.eta_s >= 90.0 else f"{self.eta_s:.0f} s"
             parts += [f"{self.images_per_second:.0f} images a second", f"{left} to go"]

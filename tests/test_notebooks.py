@@ -200,7 +200,7 @@ def test_the_swap_notebook_leaves_a_swap_that_the_score_can_take_up(executed):
     assert len(shown(notebook, "application/vnd.jupyter.widget-view+json")) == 1  # the panel
     outputs = [each for cell in notebook.cells for each in cell.get("outputs", [])]
     told = "".join(each.get("text", "") for each in outputs)
-    assert "no faces here yet" in told and "no trained network here yet" in told
+    assert "no faces here yet" in told and "no saved network here yet" in told
     swap = output / "swap.mp4"
     assert read_video_info(swap).frame_count == 25
     assert read_provenance(swap).sound and read_provenance(swap).bases == ("synthetic",)
