@@ -226,7 +226,7 @@ def plot_losses(history: Sequence[StepResult], scores: Sequence[tuple[int, float
     """
     if not history:
         raise ValueError("expected at least one training step, got none; train first")
-    from matplotlib.ticker import LogFormatter, MaxNLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
 
     figure = blank_figure(7.0, 3.2)
     axis = figure.subplots()
@@ -244,8 +244,9 @@ def plot_losses(history: Sequence[StepResult], scores: Sequence[tuple[int, float
     axis.set_ylabel("loss (0 is perfect)")
     axis.set_yscale("log")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.yaxis.set_minor_locator(LogLocator(subs=(2.0, 3.0, 5.0)))
     for which in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
-        which(LogFormatter(minor_thresholds=(2.0, 0.5)))  # 0.4, not 4 x 10^-1
+        which(StrMethodFormatter("{x:g}"))  # 0.5, not 5 x 10^-1
     axis.grid(alpha=0.3, which="both")
     if scores:
         right = axis.twinx()

@@ -45,6 +45,7 @@ class TrainingView:
                 self.said,
                 widgets.HTML(f'<div style="display:flex;width:600px">{titles}</div>'),
                 self.grid,
+                widgets.HTML(f'<small style="color:{GREY}">AI modified</small>'),
                 self.curve,
             ]
         )
