@@ -27,7 +27,7 @@ from .watermark import Watermark
 
 # A single picture that repeats itself, such as a grid of faces, hides a mark of the usual strength.
 STILL_STRENGTHS = (1.0, 1.4, 1.8, 2.4, 3.2, 4.0)
-SURE_PEAK = 8.0  # of the pilot; then the watermark is also read from a screenshot
+SURE_PEAK = 10.0  # of the pilot; then it is also read from a screenshot, and as a film at CRF 33
 READABLE = 256  # pixels; a smaller picture bears the mark, but may be too small to read it from
 
 
@@ -52,7 +52,7 @@ class Marks:
         if self.origin.target is not None:
             old = read_watermark(self.origin.target, start_s)
         self.mark_id = old.mark_id if old else new_mark_id()
-        self.share = 0.5 if old else 1.0
+        self._usual = self.share = 0.5 if old else 1.0
 
     def draw(self, image: Image) -> Image:
         """A copy with label and watermark, (H, W, 3) RGB uint8."""
@@ -71,7 +71,7 @@ class Marks:
     ) -> Image:
         """As `draw`, for a picture that must show its watermark by itself: no stronger than needed.
 
-        Later calls of `draw` use the same strength.
+        Later calls of `draw` use the same strength, and of `draw_still` at least that.
 
         Args:
             shown: what is left of a picture in the file, e.g. its 256 colours.
@@ -81,9 +81,10 @@ class Marks:
         """
         if self.visible_label if label is None else label:
             image = draw_label(image)
-        usual, best = self.share, (0.0, self.share)
-        for strength in STILL_STRENGTHS:
-            share = usual * strength
+        best = (0.0, self.share)
+        for share in (self._usual * strength for strength in STILL_STRENGTHS):
+            if share < self.share:
+                continue
             marked = self.watermark.write(image, self.mark_id, share)
             found = self.watermark.read([shown(marked) if shown else marked])
             if found is not None and found.mark_id == self.mark_id:

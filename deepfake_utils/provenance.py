@@ -259,7 +259,8 @@ def write_gif(
     if not 0.0 < fps <= 50.0:
         raise ValueError(f"fps: expected more than 0 and at most 50, got {fps}")
     marks = Marks(path, visible_label, origin, identity)
-    marks.draw_still(images[0], shown=_in_256_colours)  # chooses the strength for all of them
+    for number in sorted({0, len(images) // 2, len(images) - 1}):  # chooses the strength for all
+        marks.draw_still(images[number], shown=_in_256_colours)
     pages = [Pillow.fromarray(marks.draw(image)) for image in images]
     with whole_file(path) as part:
         pages[0].save(

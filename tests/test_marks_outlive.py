@@ -32,7 +32,9 @@ def written(tmp_path_factory, crops):
     model = FaceSwapAutoencoder(config)
     shown = [FaceDataset(each, config.image_size).preview(4) for each in crops]
     save_figure(folder / "predictions.png", plot_prediction_grid(model, *shown, "step 1 of 1"))
-    images = [prediction_image(model, *shown)] * 3
+    first = prediction_image(model, *shown)
+    later = [cv2.GaussianBlur(first, (0, 0), sigma) for sigma in (1.5, 3.0)]  # harder to mark
+    images = [first, *later]
     write_gif(folder / "predictions.gif", images, fps=3)
     clip, swapper = sample_clips().person_a, Swapper(model, MeshLandmarker())
     swap_video(clip, folder / "swap.mp4", swapper, 14.0, 17.84)
