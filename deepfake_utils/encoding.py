@@ -7,7 +7,6 @@ alike.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import math
 import os
@@ -18,36 +17,22 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.stream import Discard
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from .decoding import (
-    EXACT,
-    check_segment,
-    find_video,
-    open_media,
-    seconds_of,
-    seek,
-    slack_s,
-    tick,
-)
+from .decoding import EXACT, check_segment, open_media
 from .images import Image, check_image
+from .sound import add_sound
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv"})  # what VideoWriter writes
 
 _log = logging.getLogger(__name__)
 
-_COPIED_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "alac"})  # MP4 and MOV hold them as is
-_AAC_RATES = frozenset({96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000})
-# A packet of sound decodes correctly only after its predecessors, so a cut keeps this much more.
-_PREROLL_S = 0.08
 _PRESET = "veryfast"  # of x264: twice as fast as "medium" at nearly the same quality
-_BT709, _LIMITED = 1, 1  # ISO H.273 codes: of matrix, primaries and transfer; of luma in 16..235
+_BT709 = 1  # ISO H.273 code of matrix, primaries and transfer
 
 
 def _exact_rate(fps: float | Fraction) -> Fraction:
@@ -58,56 +43,6 @@ def _exact_rate(fps: float | Fraction) -> Fraction:
     if abs(float(fps - ntsc)) < 0.005 < abs(float(fps - round(fps))):
         return ntsc
     return Fraction(fps).limit_denominator(1001)
-
-
-def _first_frame_s(container: InputContainer, stream: VideoStream, start_s: float) -> float:
-    """When the first frame at or after `start_s` appears, without decoding."""
-    if start_s <= 0:
-        return 0.0
-    first_s = math.inf
-    seek(container, stream, max(start_s - 2.0, -1.0))
-    for packet in container.demux(stream):
-        if packet.pts is not None and seconds_of(stream, packet.pts) >= start_s - slack_s(stream):
-            first_s = min(first_s, seconds_of(stream, packet.pts))
-        if packet.dts is not None and seconds_of(stream, packet.dts) > first_s:
-            break  # packets come in the order of dts, and pts is never before it
-    return first_s if first_s < math.inf else start_s
-
-
-def _add_sound(source: InputContainer, output: OutputContainer, start_s: float) -> Iterator[Packet]:
-    """Add a sound track to `output`; yield its packets: those of `source`, `start_s` moved to 0.
-
-    Codecs that MP4 can hold are copied bit for bit, the others are encoded anew as AAC. The cut is
-    exact although packets are not: those before 0 keep their negative time, which an MP4 turns
-    into an edit list, so that they are decoded but not heard.
-    """
-    stream = source.streams.audio[0]
-    video = find_video(source)
-    begin = Fraction(start_s)
-    if video is not None:
-        begin = Fraction(_first_frame_s(source, video, start_s))
-        begin += (video.start_time or 0) * tick(video)
-        video.discard = Discard.all  # not even read from the disk
-    with contextlib.suppress(av.error.FFmpegError):  # cannot seek: then we are at the beginning
-        source.seek(math.floor((begin - 1) / tick(stream)), stream=stream)
-    packets: Iterator[Packet]
-    if stream.codec_context.codec.canonical_name in _COPIED_CODECS:
-        out = output.add_stream_from_template(stream)
-        packets = source.demux(stream)
-    else:
-        rate = stream.rate if stream.rate in _AAC_RATES else 48000
-        layout = "mono" if stream.channels == 1 else "stereo"
-        out = output.add_stream("aac", rate=rate, layout=layout, bit_rate=192_000)
-        frames = itertools.chain(source.decode(stream), [None])
-        packets = (packet for frame in frames for packet in out.encode(frame))
-    # Matroska has no edit list and would delay the picture instead.
-    from_s = 0.0 if output.format.name == "matroska" else -_PREROLL_S
-    for packet in packets:
-        if packet.size and packet.pts is not None:
-            packet.pts = packet.dts = packet.pts - round(begin / packet.time_base)
-            packet.stream = out
-            if packet.pts * packet.time_base >= from_s:
-                yield packet
 
 
 def _reserve(path: Path) -> Path:
@@ -128,19 +63,25 @@ def _reserve(path: Path) -> Path:
     return part
 
 
-def _to_yuv(image: Image) -> VideoFrame:
-    """(H, W, 3) RGB -> BT.709 limited range, padded to even sides."""
+def _range_of(full_range: bool) -> ColorRange:
+    return ColorRange.JPEG if full_range else ColorRange.MPEG
+
+
+def _to_yuv(image: Image, full_range: bool) -> VideoFrame:
+    """(H, W, 3) RGB -> BT.709, padded to even sides."""
     height, width = image.shape[:2]
     if height % 2 or width % 2:
         image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-    return VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24").reformat(
-        format="yuv420p",
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24").reformat(
+        # In 8 bits swscale rounds the chroma of full range down, which would tint the video.
+        format="yuv420p12le" if full_range else "yuv420p",
         src_color_range=ColorRange.JPEG,
         dst_colorspace=Colorspace.ITU709,
-        dst_color_range=ColorRange.MPEG,
+        dst_color_range=_range_of(full_range),
         interpolation=EXACT,
         threads=1,
     )
+    return frame.reformat(format="yuv420p", interpolation=EXACT, threads=1)
 
 
 def planes_of(frame: VideoFrame) -> tuple[NDArray[np.uint8], ...]:
@@ -180,6 +121,8 @@ class VideoWriter:
         audio_end_s: where it ends; None for the end of the video.
         crf: quality, 1 (best, largest) to 51; 18 looks like the original.
         comment: text for the file's "comment" and "description" metadata.
+        full_range: whether luma takes all of 0..255, as some phones write it, instead of 16..235.
+            Both show the same colours; pass that of the target.
 
     Raises:
         FileNotFoundError: if there is no file at `audio_from`.
@@ -199,11 +142,13 @@ class VideoWriter:
         audio_end_s: float | None = None,
         crf: int = 18,
         comment: str | None = None,
+        full_range: bool = False,
     ) -> None:
         self._path, self._size_wh = Path(path), (int(size_wh[0]), int(size_wh[1]))
         if min(self._size_wh) < 1 or not 1 <= crf <= 51:
             raise ValueError(f"expected sides >= 1 and a crf in 1..51, got {size_wh} and {crf}")
         check_segment(audio_start_s, audio_end_s)
+        self._full_range = full_range
         self._sound_s = math.inf if audio_end_s is None else audio_end_s - audio_start_s
         rate = _exact_rate(fps)
         # Ticks of at most 1/90000 s of which a frame takes a whole number, so rates are exact.
@@ -226,7 +171,7 @@ class VideoWriter:
             self._stream = self._add_video(rate, crf)
             self._sound: Iterator[Packet] = iter(())
             if self._source is not None and self._source.streams.audio:
-                self._sound = _add_sound(self._source, self._output, audio_start_s)
+                self._sound = add_sound(self._source, self._output, audio_start_s)
             self._packet = next(self._sound, None)
             self._undo = undo.pop_all()
 
@@ -241,7 +186,7 @@ class VideoWriter:
         context.width, context.height, context.pix_fmt = width, height, "yuv420p"
         context.time_base = Fraction(1, self._scale)
         context.colorspace = context.color_primaries = context.color_trc = _BT709
-        context.color_range = _LIMITED
+        context.color_range = _range_of(self._full_range)
         return stream
 
     def __enter__(self) -> VideoWriter:
@@ -275,7 +220,7 @@ class VideoWriter:
                 "resize the frame or pass its size as size_wh"
             )
         ticks = self._end if time_s is None else self._ticks(time_s)
-        frame = _to_yuv(image)
+        frame = _to_yuv(image, self._full_range)
         self._draw(planes_of(frame))
         frame.pts, frame.time_base = ticks, Fraction(1, self._scale)
         self._output.mux(self._stream.encode(frame))

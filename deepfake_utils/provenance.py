@@ -68,6 +68,7 @@ class MarkedVideoWriter(VideoWriter):
         audio_start_s: as there; the target is looked at from here on.
         audio_end_s: as there.
         crf: as there.
+        full_range: as there.
         visible_label: False leaves the label out of the picture, and nothing else.
         label_at: "throughout", or "cuts" for the first three seconds and three after each cut.
         origin: what is known of how the video comes about.
@@ -89,6 +90,7 @@ class MarkedVideoWriter(VideoWriter):
         audio_start_s: float = 0.0,
         audio_end_s: float | None = None,
         crf: int = 18,
+        full_range: bool = False,
         visible_label: bool = True,
         label_at: Literal["throughout", "cuts"] = "throughout",
         origin: Origin | None = None,
@@ -114,6 +116,7 @@ class MarkedVideoWriter(VideoWriter):
             audio_end_s=audio_end_s,
             crf=crf,
             comment=DISCLOSURE,
+            full_range=full_range,
         )
 
     def write(self, image: Image, time_s: float | None = None) -> None:
@@ -128,7 +131,7 @@ class MarkedVideoWriter(VideoWriter):
         super().write(image, time_s)
 
     def _draw(self, planes: tuple[Luma, ...]) -> None:
-        self._marks.draw_planes(planes, self._due)
+        self._marks.draw_planes(planes, self._due, self._full_range)
 
     def _seal(self, part: Path) -> None:
         self._marks.seal(part)

@@ -78,9 +78,9 @@ def swap_video(
 ) -> SwapReport:
     """Swap the face in a clip, or in a part of it, and write it with the clip's sound.
 
-    Size, frame times and sound are the target's. A frame in which the face is missing, covered or
-    turned away goes through unchanged, and the report says which and why. The video says that it
-    was modified by AI: `provenance.MarkedVideoWriter`.
+    Size, frame times, range of the luma and sound are the target's. A frame in which the face is
+    missing, covered or turned away goes through unchanged, and the report says which and why. The
+    video says that it was modified by AI: `provenance.MarkedVideoWriter`.
 
     Args:
         target: the clip whose face is replaced.
@@ -114,6 +114,7 @@ def swap_video(
         audio_from=target,
         audio_start_s=start_s,
         audio_end_s=end_s,
+        full_range=info.full_range,
         visible_label=visible_label,
         label_at=label_at,
         origin=_origin(target, swapper),
@@ -217,6 +218,7 @@ def side_by_side(
         size_wh=(sum(widths), height),
         audio_from=infos[0].path,
         audio_start_s=starts[0],
+        full_range=infos[0].full_range,
     ) as writer:
         for frames in zip(*films, strict=False):
             row = [

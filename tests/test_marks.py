@@ -31,7 +31,7 @@ from deepfake_utils.samples import sample_clips
 from deepfake_utils.signer import Identity, config_folder, local_identity, make_chain, root_of
 from deepfake_utils.signing import sidecar_of
 from deepfake_utils.verification import training_refused
-from deepfake_utils.video import VideoWriter, read_frames, read_tags
+from deepfake_utils.video import VideoWriter, read_frames, read_tags, read_video_info
 
 ALL = ("watermark", "metadata", "manifest")
 
@@ -170,6 +170,24 @@ def test_only_the_visible_label_can_be_left_out(tmp_path, frames):
         found[visible] = next(iter(read_frames(path)))[:14, -110:].astype(int)
     plain = frames[0][:14, -110:]
     assert np.abs(found[False] - plain).mean() < 6 < 20 < np.abs(found[True] - plain).mean()
+
+
+def test_marks_are_as_strong_in_full_range(tmp_path, frames):
+    found = {}
+    for full in (False, True):
+        path = write_video(tmp_path / f"{full}.mp4", frames, full_range=full)
+        assert read_video_info(path).full_range == full
+        assert read_provenance(path).layers == ALL
+        found[full] = list(read_frames(path))
+    one, two = (np.stack(found[full]).astype(int) for full in (False, True))
+    assert np.abs(one - two).mean() < 2.5  # each has a watermark of its own
+    corners = one[:, :14, -110:], two[:, :14, -110:]
+    for share in (2, 50, 98):  # ground and letters
+        levels = [np.percentile(corner, share) for corner in corners]
+        assert levels[0] == pytest.approx(levels[1], abs=6.0)
+    # A watermark drawn for the other range would be a seventh stronger or weaker.
+    off = [np.square(each - np.stack(frames))[:, 30:].mean() ** 0.5 for each in (one, two)]
+    assert off[0] == pytest.approx(off[1], rel=0.08)
 
 
 def test_label_at_the_beginning_and_after_cuts(tmp_path):

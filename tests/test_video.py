@@ -135,7 +135,7 @@ class TestInfo:
         assert (info.width, info.height, info.fps) == (384, 384, 25.0)
         assert (info.frame_count, info.duration_s) == (450, pytest.approx(18.0))
         assert (info.has_audio, info.rotation, info.variable_rate) == (True, 0, False)
-        assert info.path == SAMPLE
+        assert info.path == SAMPLE and not info.full_range
 
     @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
     def test_containers(self, tmp_path: Path, suffix: str) -> None:
@@ -274,15 +274,19 @@ class TestRead:
                 plane.update(bytes([round(value)]) * plane.buffer_size)
             container.mux(stream.encode(frame))
             container.mux(stream.encode())
+        assert read_video_info(tmp_path / "a.mp4").full_range == full
         colour = next(read_frames(tmp_path / "a.mp4")).mean(axis=(0, 1))
         assert colour == pytest.approx([200, 60, 90], abs=2.5)
 
 
 class TestWrite:
-    def test_colour_round_trip(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("full", [False, True])
+    def test_colour_round_trip(self, tmp_path: Path, full: bool) -> None:
         image = smooth((320, 192))
         for _ in range(3):  # a bias would add up
-            with VideoWriter(tmp_path / "a.mp4", fps=25, size_wh=(320, 192)) as writer:
+            with VideoWriter(
+                tmp_path / "a.mp4", fps=25, size_wh=(320, 192), crf=1, full_range=full
+            ) as writer:
                 for _ in range(5):
                     writer.write(image)
             image = list(read_frames(tmp_path / "a.mp4"))[-1]
@@ -290,6 +294,22 @@ class TestWrite:
         assert mean_error(image, wanted) < 2.0
         bias = (image.astype(float) - wanted).mean(axis=(0, 1))
         assert np.abs(bias).max() < 1.0
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+    def test_full_range(self, tmp_path: Path, suffix: str) -> None:
+        path, image = tmp_path / f"a{suffix}", smooth((320, 192))
+        image[:48, :48], image[:48, 48:96] = 0, 255
+        with VideoWriter(path, fps=25, size_wh=(320, 192), full_range=True) as writer:
+            for _ in range(5):
+                writer.write(image)
+        assert read_video_info(path).full_range
+        got = list(read_frames(path))[-1]
+        assert mean_error(got, image) < 2.0
+        assert np.abs((got.astype(float) - image).mean(axis=(0, 1))).max() < 1.0
+        with av.open(str(path)) as container:
+            luma = next(container.decode(video=0)).to_ndarray(format="gray")  # as stored
+            assert container.streams.video[0].codec_context.color_range == 2
+        assert luma[8:40, 8:40].mean() < 3 and luma[8:40, 56:88].mean() > 252
 
     def test_browsers_play_it(self, tmp_path: Path) -> None:
         path = write_numbers(tmp_path / "a.mp4", 10)
