@@ -27,11 +27,14 @@ from .decoding import EXACT, check_segment, open_media
 from .images import Image, check_image
 from .sound import add_sound
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv"})  # what VideoWriter writes
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm"})  # what VideoWriter writes
 
 _log = logging.getLogger(__name__)
 
 _PRESET = "veryfast"  # of x264: twice as fast as "medium" at nearly the same quality
+# VP9 takes seven times as long without them. With a rate of 0 its quality is constant.
+_VP9_FAST = {"deadline": "realtime", "cpu-used": "6", "row-mt": "1", "b": "0"}
+_VP9_SCALE = 63 / 51  # its crf ends at 63, that of x264 at 51
 _BT709 = 1  # ISO H.273 code of matrix, primaries and transfer
 
 
@@ -95,7 +98,7 @@ def planes_of(frame: VideoFrame) -> tuple[NDArray[np.uint8], ...]:
 
 
 class VideoWriter:
-    """Write frames, and the sound of another clip, as an H.264 video that browsers play.
+    """Write frames, and the sound of another clip, as a video that browsers play: H.264 or VP9.
 
     `path` appears whole or not at all: the video grows in a hidden file beside it, which takes its
     place on a successful end of the `with` block and is removed after an exception. A block that
@@ -109,17 +112,18 @@ class VideoWriter:
     frame of `audio_from` at or after `audio_start_s`, so pass the start_s that you read with. Sound
     ends with the video at the latest. A clip without sound gives a video without sound.
 
-    H.264 with its colours at half resolution needs even sides: an odd width or height grows by one,
-    by repeating the last column or row, and a warning is logged.
+    Colours at half resolution need even sides: an odd width or height grows by one, by repeating
+    the last column or row, and a warning is logged.
 
     Args:
-        path: ends in .mp4, .mov or .mkv; its folder is made.
+        path: ends in .mp4, .mov, .mkv or .webm; its folder is made.
         fps: frames per second, for frames written without a time; 29.97 means 30000/1001.
         size_wh: (width, height) of every frame in pixels.
         audio_from: a video or sound file, or None for silence.
         audio_start_s: where its sound begins, in seconds after its first video frame.
         audio_end_s: where it ends; None for the end of the video.
-        crf: quality, 1 (best, largest) to 51; 18 looks like the original.
+        crf: quality, 1 (best, largest) to 51; 18 looks like the original. A .webm gets the same
+            place on the scale of VP9.
         comment: text for the file's "comment" and "description" metadata.
         full_range: whether luma takes all of 0..255, as some phones write it, instead of 16..235.
             Both show the same colours; pass that of the target.
@@ -157,31 +161,36 @@ class VideoWriter:
         self._end = 0  # where the last frame ends, in ticks
         self._zero_s: float | None = None  # time 0 of the video on the caller's clock
         self._closed = False
+        suffix = self._path.suffix.lower()
         with contextlib.ExitStack() as undo:
             self._part = _reserve(self._path)
             undo.callback(self._part.unlink, missing_ok=True)
             self._source = None if audio_from is None else open_media(Path(audio_from))
             if self._source is not None:
                 undo.callback(self._source.close)
-            options = {} if self._path.suffix.lower() == ".mkv" else {"movflags": "+faststart"}
+            options = {"movflags": "+faststart"} if suffix in (".mp4", ".mov") else {}
             self._output = av.open(str(self._part.absolute()), "w", container_options=options)
             undo.callback(self._output.close)
             if comment is not None:
                 self._output.metadata.update(comment=comment, description=comment)
-            self._stream = self._add_video(rate, crf)
+            self._stream = self._add_video(rate, crf, vp9=suffix == ".webm")
             self._sound: Iterator[Packet] = iter(())
             if self._source is not None and self._source.streams.audio:
                 self._sound = add_sound(self._source, self._output, audio_start_s)
             self._packet = next(self._sound, None)
             self._undo = undo.pop_all()
 
-    def _add_video(self, rate: Fraction, crf: int) -> VideoStream:
+    def _add_video(self, rate: Fraction, crf: int, vp9: bool) -> VideoStream:
         width, height = (side + side % 2 for side in self._size_wh)
         if (width, height) != self._size_wh:
             even = (width, height)
-            _log.warning("%s: H.264 needs even sides: %s -> %s", self._path, self._size_wh, even)
-        options = {"crf": str(crf), "preset": _PRESET}
-        stream = self._output.add_stream("libx264", rate=rate, options=options)
+            _log.warning("%s: colours need even sides: %s -> %s", self._path, self._size_wh, even)
+        if vp9:
+            options = _VP9_FAST | {"crf": str(round(crf * _VP9_SCALE))}
+            stream = self._output.add_stream("libvpx-vp9", rate=rate, options=options)
+        else:
+            options = {"crf": str(crf), "preset": _PRESET}
+            stream = self._output.add_stream("libx264", rate=rate, options=options)
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, "yuv420p"
         context.time_base = Fraction(1, self._scale)

@@ -61,7 +61,8 @@ class MarkedVideoWriter(VideoWriter):
     A watermark of the target is looked for first, and its id kept.
 
     Args:
-        path: as in `VideoWriter`; beside an .mkv the signature is a file of its own, .mkv.c2pa.
+        path: as in `VideoWriter`; beside an .mkv or .webm the signature is a file of its own, whose
+            name ends in .c2pa.
         fps: as there.
         size_wh: as there; at least 64 pixels each.
         audio_from: as there.

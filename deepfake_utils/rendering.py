@@ -84,7 +84,7 @@ def swap_video(
 
     Args:
         target: the clip whose face is replaced.
-        path: the video to write, .mp4.
+        path: the video to write, .mp4, .mov, .mkv or .webm.
         swapper: draws the faces.
         start_s: where to begin, in seconds.
         end_s: where to end; None for the clip's end.
@@ -196,7 +196,7 @@ def side_by_side(
     Args:
         clips: name -> file, e.g. the target, the swap and the truth. Times are the first one's, and
             the shortest one ends the video.
-        path: the video to write, .mp4.
+        path: the video to write, .mp4, .mov, .mkv or .webm.
         starts_s: name -> where a clip begins, in seconds, if not at its beginning.
         height: of the video in pixels.
 

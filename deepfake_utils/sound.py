@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Literal
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -17,6 +18,7 @@ from av.video.stream import VideoStream
 from .decoding import find_video, seconds_of, seek, slack_s, tick
 
 _COPIED_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "alac"})  # MP4 and MOV hold them as is
+_WEBM_CODECS = frozenset({"opus", "vorbis"})  # WebM holds no others
 _AAC_RATES = frozenset({96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000})
 # A packet of sound decodes correctly only after its predecessors, so a cut keeps this much more.
 _PREROLL_S = 0.08
@@ -39,9 +41,10 @@ def _first_frame_s(container: InputContainer, stream: VideoStream, start_s: floa
 def add_sound(source: InputContainer, output: OutputContainer, start_s: float) -> Iterator[Packet]:
     """Add a sound track to `output`; yield its packets: those of `source`, `start_s` moved to 0.
 
-    Codecs that MP4 can hold are copied bit for bit, the others are encoded anew as AAC. The cut is
-    exact although packets are not: those before 0 keep their negative time, which an MP4 turns
-    into an edit list, so that they are decoded but not heard.
+    Codecs that MP4 can hold are copied bit for bit, the others are encoded anew as AAC; a WebM has
+    codecs of its own, and Opus. The cut is exact although packets are not: those before 0 keep
+    their negative time, which an MP4 turns into an edit list, so that they are decoded but not
+    heard.
     """
     stream = source.streams.audio[0]
     video = find_video(source)
@@ -53,17 +56,20 @@ def add_sound(source: InputContainer, output: OutputContainer, start_s: float) -
     with contextlib.suppress(av.error.FFmpegError):  # cannot seek: then we are at the beginning
         source.seek(math.floor((begin - 1) / tick(stream)), stream=stream)
     packets: Iterator[Packet]
-    if stream.codec_context.codec.canonical_name in _COPIED_CODECS:
+    webm = output.format.name == "webm"
+    if stream.codec_context.codec.canonical_name in (_WEBM_CODECS if webm else _COPIED_CODECS):
         out = output.add_stream_from_template(stream)
         packets = source.demux(stream)
     else:
-        rate = stream.rate if stream.rate in _AAC_RATES else 48000
+        rate = stream.rate if stream.rate in _AAC_RATES and not webm else 48000
         layout = "mono" if stream.channels == 1 else "stereo"
-        out = output.add_stream("aac", rate=rate, layout=layout, bit_rate=192_000)
+        codec: Literal["libopus", "aac"] = "libopus" if webm else "aac"
+        bit_rate = 128_000 if webm else 192_000
+        out = output.add_stream(codec, rate=rate, layout=layout, bit_rate=bit_rate)
         frames = itertools.chain(source.decode(stream), [None])
         packets = (packet for frame in frames for packet in out.encode(frame))
     # Matroska has no edit list and would delay the picture instead.
-    from_s = 0.0 if output.format.name == "matroska" else -_PREROLL_S
+    from_s = 0.0 if output.format.name in ("matroska", "webm") else -_PREROLL_S
     for packet in packets:
         if packet.size and packet.pts is not None:
             packet.pts = packet.dts = packet.pts - round(begin / packet.time_base)

@@ -53,6 +53,7 @@ WRITERS = {
     "v.mp4": write_video,
     "v.mov": write_video,
     "v.mkv": write_video,
+    "v.webm": write_video,
     "p.png": lambda path, frames: write_picture(path, frames[0]),
     "p.jpg": lambda path, frames: write_picture(path, frames[0]),
     "g.gif": lambda path, frames: write_gif(path, frames[:3]),
@@ -72,7 +73,7 @@ def test_every_writer_writes_all_layers(tmp_path, frames, name):
     assert set(found.source_types) == {"compositeWithTrainedAlgorithmicMedia"}
     assert not found.training_allowed and training_refused(path)
     assert read_provenance(path, root_of()).state == "trusted"
-    beside = {path.name, f"{path.name}.c2pa"} if path.suffix == ".mkv" else {path.name}
+    beside = {path.name, f"{path.name}.c2pa"} if path.suffix in (".mkv", ".webm") else {path.name}
     assert {each.name for each in tmp_path.iterdir()} == beside
 
     data = bytearray(path.read_bytes())
@@ -126,9 +127,10 @@ def test_a_mark_on_the_target_keeps_its_id(tmp_path, frames):
     assert two.ingredients == ("target.mp4",)
 
 
-def test_a_manifest_moved_to_another_file_is_noticed(tmp_path, frames):
-    first = write_video(tmp_path / "first.mkv", frames)
-    second = write_video(tmp_path / "second.mkv", frames)
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_a_manifest_moved_to_another_file_is_noticed(tmp_path, frames, suffix):
+    first = write_video(tmp_path / f"first{suffix}", frames)
+    second = write_video(tmp_path / f"second{suffix}", frames)
     sidecar_of(second).write_bytes(sidecar_of(first).read_bytes())
     found = read_provenance(second)
     assert found.state == "invalid" and found.disclosed
