@@ -47,6 +47,7 @@ class VideoInfo:
     has_audio: bool
     rotation: int  # what a player does: degrees counterclockwise; an upright phone's is often -90
     variable_rate: bool  # whether frames are unevenly spaced
+    full_range: bool  # whether black is 0 and white 255 in its luma, instead of 16 and 235
 
 
 class TimedFrame(NamedTuple):
@@ -174,6 +175,7 @@ def read_video_info(path: str | os.PathLike[str]) -> VideoInfo:
             has_audio=bool(container.streams.audio),
             rotation=first.rotation,
             variable_rate=variable,
+            full_range=_is_full_range(first),
         )
 
 
@@ -231,17 +233,21 @@ def _decode_from(
             return
 
 
+def _is_full_range(frame: VideoFrame) -> bool:
+    """Whether the luma of a frame takes all of 0..255; a frame without luma has no such range."""
+    return frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
+
+
 def _to_rgb(frame: VideoFrame) -> Image:
     """Decoded frame -> (H, W, 3) RGB uint8, upright, by its own matrix and range."""
     if frame.format.is_rgb:
         image = frame.to_ndarray(format="rgb24")
     else:
         guess = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
-        full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
         image = frame.reformat(
             format="rgb24",
             src_colorspace=_MATRICES.get(frame.colorspace, guess),
-            src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+            src_color_range=ColorRange.JPEG if _is_full_range(frame) else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
             interpolation=EXACT,
             threads=1,  # starting more of them takes longer than the work

@@ -7,7 +7,6 @@ alike.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import math
 import os
@@ -18,36 +17,25 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.stream import Discard
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from .decoding import (
-    EXACT,
-    check_segment,
-    find_video,
-    open_media,
-    seconds_of,
-    seek,
-    slack_s,
-    tick,
-)
+from .decoding import EXACT, check_segment, open_media
 from .images import Image, check_image
+from .sound import add_sound
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv"})  # what VideoWriter writes
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm"})  # what VideoWriter writes
 
 _log = logging.getLogger(__name__)
 
-_COPIED_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "alac"})  # MP4 and MOV hold them as is
-_AAC_RATES = frozenset({96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000})
-# A packet of sound decodes correctly only after its predecessors, so a cut keeps this much more.
-_PREROLL_S = 0.08
 _PRESET = "veryfast"  # of x264: twice as fast as "medium" at nearly the same quality
-_BT709, _LIMITED = 1, 1  # ISO H.273 codes: of matrix, primaries and transfer; of luma in 16..235
+# VP9 takes seven times as long without them. With a rate of 0 its quality is constant.
+_VP9_FAST = {"deadline": "realtime", "cpu-used": "6", "row-mt": "1", "b": "0"}
+_VP9_SCALE = 63 / 51  # its crf ends at 63, that of x264 at 51
+_BT709 = 1  # ISO H.273 code of matrix, primaries and transfer
 
 
 def _exact_rate(fps: float | Fraction) -> Fraction:
@@ -58,56 +46,6 @@ def _exact_rate(fps: float | Fraction) -> Fraction:
     if abs(float(fps - ntsc)) < 0.005 < abs(float(fps - round(fps))):
         return ntsc
     return Fraction(fps).limit_denominator(1001)
-
-
-def _first_frame_s(container: InputContainer, stream: VideoStream, start_s: float) -> float:
-    """When the first frame at or after `start_s` appears, without decoding."""
-    if start_s <= 0:
-        return 0.0
-    first_s = math.inf
-    seek(container, stream, max(start_s - 2.0, -1.0))
-    for packet in container.demux(stream):
-        if packet.pts is not None and seconds_of(stream, packet.pts) >= start_s - slack_s(stream):
-            first_s = min(first_s, seconds_of(stream, packet.pts))
-        if packet.dts is not None and seconds_of(stream, packet.dts) > first_s:
-            break  # packets come in the order of dts, and pts is never before it
-    return first_s if first_s < math.inf else start_s
-
-
-def _add_sound(source: InputContainer, output: OutputContainer, start_s: float) -> Iterator[Packet]:
-    """Add a sound track to `output`; yield its packets: those of `source`, `start_s` moved to 0.
-
-    Codecs that MP4 can hold are copied bit for bit, the others are encoded anew as AAC. The cut is
-    exact although packets are not: those before 0 keep their negative time, which an MP4 turns
-    into an edit list, so that they are decoded but not heard.
-    """
-    stream = source.streams.audio[0]
-    video = find_video(source)
-    begin = Fraction(start_s)
-    if video is not None:
-        begin = Fraction(_first_frame_s(source, video, start_s))
-        begin += (video.start_time or 0) * tick(video)
-        video.discard = Discard.all  # not even read from the disk
-    with contextlib.suppress(av.error.FFmpegError):  # cannot seek: then we are at the beginning
-        source.seek(math.floor((begin - 1) / tick(stream)), stream=stream)
-    packets: Iterator[Packet]
-    if stream.codec_context.codec.canonical_name in _COPIED_CODECS:
-        out = output.add_stream_from_template(stream)
-        packets = source.demux(stream)
-    else:
-        rate = stream.rate if stream.rate in _AAC_RATES else 48000
-        layout = "mono" if stream.channels == 1 else "stereo"
-        out = output.add_stream("aac", rate=rate, layout=layout, bit_rate=192_000)
-        frames = itertools.chain(source.decode(stream), [None])
-        packets = (packet for frame in frames for packet in out.encode(frame))
-    # Matroska has no edit list and would delay the picture instead.
-    from_s = 0.0 if output.format.name == "matroska" else -_PREROLL_S
-    for packet in packets:
-        if packet.size and packet.pts is not None:
-            packet.pts = packet.dts = packet.pts - round(begin / packet.time_base)
-            packet.stream = out
-            if packet.pts * packet.time_base >= from_s:
-                yield packet
 
 
 def _reserve(path: Path) -> Path:
@@ -128,19 +66,25 @@ def _reserve(path: Path) -> Path:
     return part
 
 
-def _to_yuv(image: Image) -> VideoFrame:
-    """(H, W, 3) RGB -> BT.709 limited range, padded to even sides."""
+def _range_of(full_range: bool) -> ColorRange:
+    return ColorRange.JPEG if full_range else ColorRange.MPEG
+
+
+def _to_yuv(image: Image, full_range: bool) -> VideoFrame:
+    """(H, W, 3) RGB -> BT.709, padded to even sides."""
     height, width = image.shape[:2]
     if height % 2 or width % 2:
         image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-    return VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24").reformat(
-        format="yuv420p",
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24").reformat(
+        # In 8 bits swscale rounds the chroma of full range down, which would tint the video.
+        format="yuv420p12le" if full_range else "yuv420p",
         src_color_range=ColorRange.JPEG,
         dst_colorspace=Colorspace.ITU709,
-        dst_color_range=ColorRange.MPEG,
+        dst_color_range=_range_of(full_range),
         interpolation=EXACT,
         threads=1,
     )
+    return frame.reformat(format="yuv420p", interpolation=EXACT, threads=1)
 
 
 def planes_of(frame: VideoFrame) -> tuple[NDArray[np.uint8], ...]:
@@ -154,7 +98,7 @@ def planes_of(frame: VideoFrame) -> tuple[NDArray[np.uint8], ...]:
 
 
 class VideoWriter:
-    """Write frames, and the sound of another clip, as an H.264 video that browsers play.
+    """Write frames, and the sound of another clip, as a video that browsers play: H.264 or VP9.
 
     `path` appears whole or not at all: the video grows in a hidden file beside it, which takes its
     place on a successful end of the `with` block and is removed after an exception. A block that
@@ -168,18 +112,21 @@ class VideoWriter:
     frame of `audio_from` at or after `audio_start_s`, so pass the start_s that you read with. Sound
     ends with the video at the latest. A clip without sound gives a video without sound.
 
-    H.264 with its colours at half resolution needs even sides: an odd width or height grows by one,
-    by repeating the last column or row, and a warning is logged.
+    Colours at half resolution need even sides: an odd width or height grows by one, by repeating
+    the last column or row, and a warning is logged.
 
     Args:
-        path: ends in .mp4, .mov or .mkv; its folder is made.
+        path: ends in .mp4, .mov, .mkv or .webm; its folder is made.
         fps: frames per second, for frames written without a time; 29.97 means 30000/1001.
         size_wh: (width, height) of every frame in pixels.
         audio_from: a video or sound file, or None for silence.
         audio_start_s: where its sound begins, in seconds after its first video frame.
         audio_end_s: where it ends; None for the end of the video.
-        crf: quality, 1 (best, largest) to 51; 18 looks like the original.
+        crf: quality, 1 (best, largest) to 51; 18 looks like the original. A .webm gets the same
+            place on the scale of VP9.
         comment: text for the file's "comment" and "description" metadata.
+        full_range: whether luma takes all of 0..255, as some phones write it, instead of 16..235.
+            Both show the same colours; pass that of the target.
 
     Raises:
         FileNotFoundError: if there is no file at `audio_from`.
@@ -199,11 +146,13 @@ class VideoWriter:
         audio_end_s: float | None = None,
         crf: int = 18,
         comment: str | None = None,
+        full_range: bool = False,
     ) -> None:
         self._path, self._size_wh = Path(path), (int(size_wh[0]), int(size_wh[1]))
         if min(self._size_wh) < 1 or not 1 <= crf <= 51:
             raise ValueError(f"expected sides >= 1 and a crf in 1..51, got {size_wh} and {crf}")
         check_segment(audio_start_s, audio_end_s)
+        self._full_range = full_range
         self._sound_s = math.inf if audio_end_s is None else audio_end_s - audio_start_s
         rate = _exact_rate(fps)
         # Ticks of at most 1/90000 s of which a frame takes a whole number, so rates are exact.
@@ -212,36 +161,41 @@ class VideoWriter:
         self._end = 0  # where the last frame ends, in ticks
         self._zero_s: float | None = None  # time 0 of the video on the caller's clock
         self._closed = False
+        suffix = self._path.suffix.lower()
         with contextlib.ExitStack() as undo:
             self._part = _reserve(self._path)
             undo.callback(self._part.unlink, missing_ok=True)
             self._source = None if audio_from is None else open_media(Path(audio_from))
             if self._source is not None:
                 undo.callback(self._source.close)
-            options = {} if self._path.suffix.lower() == ".mkv" else {"movflags": "+faststart"}
+            options = {"movflags": "+faststart"} if suffix in (".mp4", ".mov") else {}
             self._output = av.open(str(self._part.absolute()), "w", container_options=options)
             undo.callback(self._output.close)
             if comment is not None:
                 self._output.metadata.update(comment=comment, description=comment)
-            self._stream = self._add_video(rate, crf)
+            self._stream = self._add_video(rate, crf, vp9=suffix == ".webm")
             self._sound: Iterator[Packet] = iter(())
             if self._source is not None and self._source.streams.audio:
-                self._sound = _add_sound(self._source, self._output, audio_start_s)
+                self._sound = add_sound(self._source, self._output, audio_start_s)
             self._packet = next(self._sound, None)
             self._undo = undo.pop_all()
 
-    def _add_video(self, rate: Fraction, crf: int) -> VideoStream:
+    def _add_video(self, rate: Fraction, crf: int, vp9: bool) -> VideoStream:
         width, height = (side + side % 2 for side in self._size_wh)
         if (width, height) != self._size_wh:
             even = (width, height)
-            _log.warning("%s: H.264 needs even sides: %s -> %s", self._path, self._size_wh, even)
-        options = {"crf": str(crf), "preset": _PRESET}
-        stream = self._output.add_stream("libx264", rate=rate, options=options)
+            _log.warning("%s: colours need even sides: %s -> %s", self._path, self._size_wh, even)
+        if vp9:
+            options = _VP9_FAST | {"crf": str(round(crf * _VP9_SCALE))}
+            stream = self._output.add_stream("libvpx-vp9", rate=rate, options=options)
+        else:
+            options = {"crf": str(crf), "preset": _PRESET}
+            stream = self._output.add_stream("libx264", rate=rate, options=options)
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, "yuv420p"
         context.time_base = Fraction(1, self._scale)
         context.colorspace = context.color_primaries = context.color_trc = _BT709
-        context.color_range = _LIMITED
+        context.color_range = _range_of(self._full_range)
         return stream
 
     def __enter__(self) -> VideoWriter:
@@ -275,7 +229,7 @@ class VideoWriter:
                 "resize the frame or pass its size as size_wh"
             )
         ticks = self._end if time_s is None else self._ticks(time_s)
-        frame = _to_yuv(image)
+        frame = _to_yuv(image, self._full_range)
         self._draw(planes_of(frame))
         frame.pts, frame.time_base = ticks, Fraction(1, self._scale)
         self._output.mux(self._stream.encode(frame))

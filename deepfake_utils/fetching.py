@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 DRIVE_FOLDER = "/content/drive"  # where Colab mounts Google Drive
 # What is offered of a folder; whatever FFmpeg opens can be named.
-CLIP_SUFFIXES = VIDEO_SUFFIXES | {".3gp", ".avi", ".m4v", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"}
+CLIP_SUFFIXES = VIDEO_SUFFIXES | {".3gp", ".avi", ".m4v", ".mpeg", ".mpg", ".mts", ".wmv"}
 
 
 def in_colab() -> bool:

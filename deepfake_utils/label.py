@@ -36,17 +36,21 @@ def draw_label(image: Image, text: str = LABEL) -> Image:
     return labelled
 
 
-def label_planes(planes: tuple[NDArray[np.uint8], ...], text: str = LABEL) -> None:
+def label_planes(
+    planes: tuple[NDArray[np.uint8], ...], text: str = LABEL, full_range: bool = False
+) -> None:
     """Draw the label on a video frame, in place.
 
     Args:
-        planes: luma (H, W) and two chromas (H / 2, W / 2), uint8, limited range.
+        planes: luma (H, W) and two chromas (H / 2, W / 2), uint8.
         text: what it says.
+        full_range: whether black is 0 and white 255 in the luma, instead of 16 and 235.
     """
     luma, *chromas = planes
     letters = _letters(*luma.shape, text)
     height, width = letters.shape
-    _lay(luma[:height, -width:], letters, 16.0, 235.0)
+    black, white = (0.0, 255.0) if full_range else (16.0, 235.0)
+    _lay(luma[:height, -width:], letters, black, white)
     small = cv2.resize(letters, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
     for chroma in chromas:
         _lay(chroma[: height // 2, -(width // 2) :], small, 128.0, 128.0)

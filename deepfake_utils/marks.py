@@ -60,11 +60,11 @@ class Marks:
             image = draw_label(image)
         return self.watermark.write(image, self.mark_id, self.share)
 
-    def draw_planes(self, planes: tuple[Luma, ...], label: bool) -> None:
+    def draw_planes(self, planes: tuple[Luma, ...], label: bool, full_range: bool = False) -> None:
         """Label and watermark of a video frame, in place: luma and chromas, as `planes_of`."""
         if label:
-            label_planes(planes)
-        self.watermark.write_luma(planes[0], self.mark_id, self.share)
+            label_planes(planes, full_range=full_range)
+        self.watermark.write_luma(planes[0], self.mark_id, self.share, full_range)
 
     def draw_still(
         self, image: Image, label: bool | None = None, shown: Callable[[Image], Image] | None = None

@@ -61,13 +61,15 @@ class MarkedVideoWriter(VideoWriter):
     A watermark of the target is looked for first, and its id kept.
 
     Args:
-        path: as in `VideoWriter`; beside an .mkv the signature is a file of its own, .mkv.c2pa.
+        path: as in `VideoWriter`; beside an .mkv or .webm the signature is a file of its own, whose
+            name ends in .c2pa.
         fps: as there.
         size_wh: as there; at least 64 pixels each.
         audio_from: as there.
         audio_start_s: as there; the target is looked at from here on.
         audio_end_s: as there.
         crf: as there.
+        full_range: as there.
         visible_label: False leaves the label out of the picture, and nothing else.
         label_at: "throughout", or "cuts" for the first three seconds and three after each cut.
         origin: what is known of how the video comes about.
@@ -89,6 +91,7 @@ class MarkedVideoWriter(VideoWriter):
         audio_start_s: float = 0.0,
         audio_end_s: float | None = None,
         crf: int = 18,
+        full_range: bool = False,
         visible_label: bool = True,
         label_at: Literal["throughout", "cuts"] = "throughout",
         origin: Origin | None = None,
@@ -114,6 +117,7 @@ class MarkedVideoWriter(VideoWriter):
             audio_end_s=audio_end_s,
             crf=crf,
             comment=DISCLOSURE,
+            full_range=full_range,
         )
 
     def write(self, image: Image, time_s: float | None = None) -> None:
@@ -128,7 +132,7 @@ class MarkedVideoWriter(VideoWriter):
         super().write(image, time_s)
 
     def _draw(self, planes: tuple[Luma, ...]) -> None:
-        self._marks.draw_planes(planes, self._due)
+        self._marks.draw_planes(planes, self._due, self._full_range)
 
     def _seal(self, part: Path) -> None:
         self._marks.seal(part)

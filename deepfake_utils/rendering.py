@@ -78,13 +78,13 @@ def swap_video(
 ) -> SwapReport:
     """Swap the face in a clip, or in a part of it, and write it with the clip's sound.
 
-    Size, frame times and sound are the target's. A frame in which the face is missing, covered or
-    turned away goes through unchanged, and the report says which and why. The video says that it
-    was modified by AI: `provenance.MarkedVideoWriter`.
+    Size, frame times, range of the luma and sound are the target's. A frame in which the face is
+    missing, covered or turned away goes through unchanged, and the report says which and why. The
+    video says that it was modified by AI: `provenance.MarkedVideoWriter`.
 
     Args:
         target: the clip whose face is replaced.
-        path: the video to write, .mp4.
+        path: the video to write, .mp4, .mov, .mkv or .webm.
         swapper: draws the faces.
         start_s: where to begin, in seconds.
         end_s: where to end; None for the clip's end.
@@ -114,6 +114,7 @@ def swap_video(
         audio_from=target,
         audio_start_s=start_s,
         audio_end_s=end_s,
+        full_range=info.full_range,
         visible_label=visible_label,
         label_at=label_at,
         origin=_origin(target, swapper),
@@ -195,7 +196,7 @@ def side_by_side(
     Args:
         clips: name -> file, e.g. the target, the swap and the truth. Times are the first one's, and
             the shortest one ends the video.
-        path: the video to write, .mp4.
+        path: the video to write, .mp4, .mov, .mkv or .webm.
         starts_s: name -> where a clip begins, in seconds, if not at its beginning.
         height: of the video in pixels.
 
@@ -217,6 +218,7 @@ def side_by_side(
         size_wh=(sum(widths), height),
         audio_from=infos[0].path,
         audio_start_s=starts[0],
+        full_range=infos[0].full_range,
     ) as writer:
         for frames in zip(*films, strict=False):
             row = [

@@ -28,7 +28,7 @@ class SwapTrial:
     Args:
         clip: whose face is replaced: a file, or a part of one.
         swapper: draws the faces; its settings are what the panel starts with.
-        output: the video to write, .mp4.
+        output: the video to write, .mp4, .mov, .mkv or .webm.
         track: how the face is followed and steadied over time.
         choose: whose face is swapped where several are seen; None takes the largest.
 

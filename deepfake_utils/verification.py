@@ -33,8 +33,8 @@ _REASONS = {  # the beginning of a C2PA code -> what it means
     "assertion.hashedURI": "the signed note itself was changed afterwards",
     "assertion.": "a statement in the signed note is missing or malformed",
     "claimSignature": "the signature does not fit the note: it was changed or forged",
-    "signingCredential.expired": "the certificate has run out, and no time stamp tells that the "
-    "signature is older",
+    "signingCredential.expired": "the certificate has run out, and no time stamp of a known server "
+    "tells that the signature is older",
     "signingCredential": "the certificate is not one that may sign",
     "timeStamp": "the time stamp is wrong",
     "ingredient": "the note on what it was made from is wrong",
@@ -96,7 +96,7 @@ def read_provenance(
 
     Args:
         path: any picture or video, marked or not.
-        trust: root certificates (PEM) of signers you know, or a file of them.
+        trust: root certificates (PEM) of signers and time-stamp servers you know, or their file.
 
     Raises:
         FileNotFoundError: if there is no file at `path`.

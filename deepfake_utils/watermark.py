@@ -136,16 +136,21 @@ class Watermark:
         marked = cv2.subtract(brighter, cv2.cvtColor(less, cv2.COLOR_GRAY2RGB))
         return np.asarray(marked, np.uint8)
 
-    def write_luma(self, luma: Luma, mark_id: int, share: float = 1.0) -> None:
+    def write_luma(
+        self, luma: Luma, mark_id: int, share: float = 1.0, full_range: bool = False
+    ) -> None:
         """Add the mark to the luma of a video frame, in place, as strongly as `write` does.
 
         Args:
-            luma: (H, W) uint8, limited range (black is 16, white 235); otherwise as for `write`.
+            luma: (H, W) uint8; otherwise as for `write`.
+            mark_id: as there.
+            share: as there.
+            full_range: whether black is 0 and white 255 in the luma, instead of 16 and 235.
 
         Raises:
             ValueError: if it is too small, or the id too large.
         """
-        more, less = self._change(luma, mark_id, share, limited=True)
+        more, less = self._change(luma, mark_id, share, limited=not full_range)
         cv2.add(luma, more, dst=luma)
         cv2.subtract(luma, less, dst=luma)
 

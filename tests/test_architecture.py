@@ -18,6 +18,7 @@ ORDER = (
     "consent",
     "umeyama",
     "decoding",
+    "sound",
     "encoding",
     "video",
     "codes",
@@ -144,8 +145,8 @@ def test_nobody_imports_the_notebooks_helpers():
 
 
 def test_video_files_are_used_through_one_door():
-    users = {name for name in SOURCES if imported(name) & {"decoding", "encoding"}}
-    assert users <= {"video", "encoding"}
+    users = {name for name in SOURCES if imported(name) & {"decoding", "sound", "encoding"}}
+    assert users <= {"video", "sound", "encoding"}
 
 
 def test_swapped_faces_leave_through_one_door():
@@ -161,6 +162,7 @@ def test_swapped_faces_leave_through_one_door():
     assert users == {
         "images": {"imencode"},  # write_image, for pictures of real faces
         "extraction": {"write_image"},  # the crops to train on
+        "sound": {"add_stream"},
         "encoding": {"add_stream"},
         "provenance": {"save", "savefig"},
         "rendering": {"MarkedVideoWriter", "write_image"},  # the latter for masks

@@ -31,7 +31,7 @@ from deepfake_utils.samples import sample_clips
 from deepfake_utils.signer import Identity, config_folder, local_identity, make_chain, root_of
 from deepfake_utils.signing import sidecar_of
 from deepfake_utils.verification import training_refused
-from deepfake_utils.video import VideoWriter, read_frames, read_tags
+from deepfake_utils.video import VideoWriter, read_frames, read_tags, read_video_info
 
 ALL = ("watermark", "metadata", "manifest")
 
@@ -53,6 +53,7 @@ WRITERS = {
     "v.mp4": write_video,
     "v.mov": write_video,
     "v.mkv": write_video,
+    "v.webm": write_video,
     "p.png": lambda path, frames: write_picture(path, frames[0]),
     "p.jpg": lambda path, frames: write_picture(path, frames[0]),
     "g.gif": lambda path, frames: write_gif(path, frames[:3]),
@@ -72,7 +73,7 @@ def test_every_writer_writes_all_layers(tmp_path, frames, name):
     assert set(found.source_types) == {"compositeWithTrainedAlgorithmicMedia"}
     assert not found.training_allowed and training_refused(path)
     assert read_provenance(path, root_of()).state == "trusted"
-    beside = {path.name, f"{path.name}.c2pa"} if path.suffix == ".mkv" else {path.name}
+    beside = {path.name, f"{path.name}.c2pa"} if path.suffix in (".mkv", ".webm") else {path.name}
     assert {each.name for each in tmp_path.iterdir()} == beside
 
     data = bytearray(path.read_bytes())
@@ -126,9 +127,10 @@ def test_a_mark_on_the_target_keeps_its_id(tmp_path, frames):
     assert two.ingredients == ("target.mp4",)
 
 
-def test_a_manifest_moved_to_another_file_is_noticed(tmp_path, frames):
-    first = write_video(tmp_path / "first.mkv", frames)
-    second = write_video(tmp_path / "second.mkv", frames)
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_a_manifest_moved_to_another_file_is_noticed(tmp_path, frames, suffix):
+    first = write_video(tmp_path / f"first{suffix}", frames)
+    second = write_video(tmp_path / f"second{suffix}", frames)
     sidecar_of(second).write_bytes(sidecar_of(first).read_bytes())
     found = read_provenance(second)
     assert found.state == "invalid" and found.disclosed
@@ -170,6 +172,24 @@ def test_only_the_visible_label_can_be_left_out(tmp_path, frames):
         found[visible] = next(iter(read_frames(path)))[:14, -110:].astype(int)
     plain = frames[0][:14, -110:]
     assert np.abs(found[False] - plain).mean() < 6 < 20 < np.abs(found[True] - plain).mean()
+
+
+def test_marks_are_as_strong_in_full_range(tmp_path, frames):
+    found = {}
+    for full in (False, True):
+        path = write_video(tmp_path / f"{full}.mp4", frames, full_range=full)
+        assert read_video_info(path).full_range == full
+        assert read_provenance(path).layers == ALL
+        found[full] = list(read_frames(path))
+    one, two = (np.stack(found[full]).astype(int) for full in (False, True))
+    assert np.abs(one - two).mean() < 2.5  # each has a watermark of its own
+    corners = one[:, :14, -110:], two[:, :14, -110:]
+    for share in (2, 50, 98):  # ground and letters
+        levels = [np.percentile(corner, share) for corner in corners]
+        assert levels[0] == pytest.approx(levels[1], abs=6.0)
+    # A watermark drawn for the other range would be a seventh stronger or weaker.
+    off = [np.square(each - np.stack(frames))[:, 30:].mean() ** 0.5 for each in (one, two)]
+    assert off[0] == pytest.approx(off[1], rel=0.08)
 
 
 def test_label_at_the_beginning_and_after_cuts(tmp_path):

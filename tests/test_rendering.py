@@ -20,7 +20,7 @@ from deepfake_utils.rendering import export_layers, side_by_side, swap_clip, swa
 from deepfake_utils.samples import load_truth, sample_clips
 from deepfake_utils.steadying import TrackConfig
 from deepfake_utils.swapping import SwapConfig, Swapper
-from deepfake_utils.video import read_frames, read_timed_frames, read_video_info
+from deepfake_utils.video import VideoWriter, read_frames, read_timed_frames, read_video_info
 
 START_S, END_S = 14.0, 14.4  # ten frames
 AS_FOUND = TrackConfig(smoothing="off", max_gap_s=0.0)
@@ -126,6 +126,23 @@ def test_video_without_any_face_is_not_written(tmp_path, model, caplog):
     ):
         swap_video(sample_clips().person_a, tmp_path / "out.mp4", swapper, START_S, END_S)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_luma_has_the_targets_range(tmp_path, model, clip):
+    for full in (False, True):
+        target = tmp_path / f"{full}.mp4"
+        with VideoWriter(target, fps=25, size_wh=(384, 384), full_range=full) as writer:
+            for image in clip[:3]:
+                writer.write(image)
+        swapper = Swapper(model, true_landmarker(), UNCOVERED, "cpu")
+        path = swap_video(target, tmp_path / "swap.mp4", swapper).path
+        assert read_video_info(path).full_range == full
+        both = side_by_side({"target": target, "swap": path}, tmp_path / "both.mp4")
+        assert read_video_info(both).full_range == full
+        for got in list(read_frames(path))[2], list(read_frames(both))[2][:, 384:]:
+            off = got[310:370, 200:].astype(int) - clip[2][310:370, 200:]
+            assert np.abs(off).mean() < 3.5  # both are marked
+            assert np.abs(off.mean(axis=(0, 1))).max() < 1.0
 
 
 def test_a_failing_run_leaves_an_earlier_video(tmp_path, model, swapped):

@@ -135,9 +135,9 @@ class TestInfo:
         assert (info.width, info.height, info.fps) == (384, 384, 25.0)
         assert (info.frame_count, info.duration_s) == (450, pytest.approx(18.0))
         assert (info.has_audio, info.rotation, info.variable_rate) == (True, 0, False)
-        assert info.path == SAMPLE
+        assert info.path == SAMPLE and not info.full_range
 
-    @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+    @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
     def test_containers(self, tmp_path: Path, suffix: str) -> None:
         info = read_video_info(write_numbers(tmp_path / f"a{suffix}", 50, 29.97))
         assert info.frame_count == 50  # Matroska does not say: the packets are counted
@@ -183,7 +183,7 @@ class TestRead:
             list(read_frames(tmp_path / "b.mp4"))
         assert len(list(read_frames(tmp_path / "b.mp4", 2.0))) == 50
 
-    @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
     @pytest.mark.parametrize("fps", [25, 29.97, 23.976, 59.94])
     def test_segments_tile_the_clip(self, tmp_path: Path, suffix: str, fps: float) -> None:
         path = write_numbers(tmp_path / f"a{suffix}", 120, fps)
@@ -274,15 +274,19 @@ class TestRead:
                 plane.update(bytes([round(value)]) * plane.buffer_size)
             container.mux(stream.encode(frame))
             container.mux(stream.encode())
+        assert read_video_info(tmp_path / "a.mp4").full_range == full
         colour = next(read_frames(tmp_path / "a.mp4")).mean(axis=(0, 1))
         assert colour == pytest.approx([200, 60, 90], abs=2.5)
 
 
 class TestWrite:
-    def test_colour_round_trip(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("full", [False, True])
+    def test_colour_round_trip(self, tmp_path: Path, full: bool) -> None:
         image = smooth((320, 192))
         for _ in range(3):  # a bias would add up
-            with VideoWriter(tmp_path / "a.mp4", fps=25, size_wh=(320, 192)) as writer:
+            with VideoWriter(
+                tmp_path / "a.mp4", fps=25, size_wh=(320, 192), crf=1, full_range=full
+            ) as writer:
                 for _ in range(5):
                     writer.write(image)
             image = list(read_frames(tmp_path / "a.mp4"))[-1]
@@ -290,6 +294,22 @@ class TestWrite:
         assert mean_error(image, wanted) < 2.0
         bias = (image.astype(float) - wanted).mean(axis=(0, 1))
         assert np.abs(bias).max() < 1.0
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
+    def test_full_range(self, tmp_path: Path, suffix: str) -> None:
+        path, image = tmp_path / f"a{suffix}", smooth((320, 192))
+        image[:48, :48], image[:48, 48:96] = 0, 255
+        with VideoWriter(path, fps=25, size_wh=(320, 192), full_range=True) as writer:
+            for _ in range(5):
+                writer.write(image)
+        assert read_video_info(path).full_range
+        got = list(read_frames(path))[-1]
+        assert mean_error(got, image) < 2.0
+        assert np.abs((got.astype(float) - image).mean(axis=(0, 1))).max() < 1.0
+        with av.open(str(path)) as container:
+            luma = next(container.decode(video=0)).to_ndarray(format="gray")  # as stored
+            assert container.streams.video[0].codec_context.color_range == 2
+        assert luma[8:40, 8:40].mean() < 3 and luma[8:40, 56:88].mean() > 252
 
     def test_browsers_play_it(self, tmp_path: Path) -> None:
         path = write_numbers(tmp_path / "a.mp4", 10)
@@ -390,21 +410,21 @@ class TestSound:
     @pytest.mark.parametrize(
         ("name", "codec", "rate", "delay_s", "copied"),
         [
-            ("a.mp4", "aac", RATE, 0.0, True),
-            ("a.mp4", "aac", 48_000, 3.0, True),
-            ("a.mkv", "aac", RATE, 0.0, True),
-            ("a.ts", "aac", RATE, 3.0, True),
-            ("a.mp4", "libmp3lame", RATE, 0.0, True),
-            ("a.mov", "pcm_s16le", 11_025, 0.0, False),
-            ("a.mkv", "libopus", 48_000, 0.0, False),
+            ("a.mp4", "aac", RATE, 0.0, ".mp4 .mkv"),
+            ("a.mp4", "aac", 48_000, 3.0, ".mp4 .mkv"),
+            ("a.mkv", "aac", RATE, 0.0, ".mp4 .mkv"),
+            ("a.ts", "aac", RATE, 3.0, ".mp4 .mkv"),
+            ("a.mp4", "libmp3lame", RATE, 0.0, ".mp4 .mkv"),
+            ("a.mov", "pcm_s16le", 11_025, 0.0, ""),
+            ("a.mkv", "libopus", 48_000, 0.0, ".webm"),
         ],
     )
     def test_in_sync(
-        self, tmp_path: Path, name: str, codec: str, rate: int, delay_s: float, copied: bool
+        self, tmp_path: Path, name: str, codec: str, rate: int, delay_s: float, copied: str
     ) -> None:
         source = make_clip(tmp_path / name, codec, rate=rate, delay_s=delay_s)
         assert beep_s(source) == pytest.approx(2.0, abs=0.005)  # of the test itself
-        for start_s, suffix in itertools.product((0.0, 0.813, 1.5), (".mp4", ".mkv")):
+        for start_s, suffix in itertools.product((0.0, 0.813, 1.5), (".mp4", ".mkv", ".webm")):
             path = tmp_path / f"cut{suffix}"
             with VideoWriter(
                 path, fps=25, size_wh=(64, 64), audio_from=source, audio_start_s=start_s
@@ -414,11 +434,12 @@ class TestSound:
             # 0.813 s is between two frames: the sound begins with the next frame, at 0.84 s.
             assert flash_s(path) == pytest.approx(2.0 - np.ceil(start_s * 25) / 25, abs=1e-3)
             assert beep_s(path) == pytest.approx(flash_s(path), abs=0.003)
-            if copied:
+            if suffix in copied:
                 assert set(packets(path, "audio")) <= set(packets(source, "audio")) or ".ts" in name
             else:
                 with av.open(str(path)) as container:
-                    assert container.streams.audio[0].codec_context.name == "aac"
+                    wanted = "opus" if suffix == ".webm" else "aac"
+                    assert container.streams.audio[0].codec_context.codec.canonical_name == wanted
 
     def test_sound_ends_with_the_video(self, tmp_path: Path) -> None:
         path = tmp_path / "a.mp4"
@@ -497,7 +518,7 @@ class TestAtomic:
 
 class TestWriteErrors:
     def test_path(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match=r"\.mkv, \.mov, \.mp4, got 'a\.avi'"):
+        with pytest.raises(ValueError, match=r"\.mkv, \.mov, \.mp4, \.webm, got 'a\.avi'"):
             VideoWriter(tmp_path / "a.avi", fps=25, size_wh=(64, 64))
         (tmp_path / "b.mp4").mkdir()
         with pytest.raises(IsADirectoryError, match="got the folder"):
