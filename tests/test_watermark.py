@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from deepfake_utils.attacks import ATTACKS, encoded, resized, survival
+from deepfake_utils import watermark
+from deepfake_utils.attacks import ATTACKS, encoded, jpeg, resized, survival
 from deepfake_utils.codes import ID_BITS, KIND, new_mark_id
 from deepfake_utils.samples import sample_clips
 from deepfake_utils.video import read_frames
@@ -80,6 +81,59 @@ def test_nothing_is_read_where_there_is_nothing(clip, rng):
     assert mark.read(clip[:16]) is None
     assert mark.read([clip[0]], thorough=True) is None
     assert mark.read(rng.integers(0, 256, (4, 360, 640, 3), np.uint8)) is None
+
+
+@pytest.mark.parametrize("level", [0, 37, 100, 128, 200, 255])
+def test_no_reading_is_tried_in_a_blank_picture(level, monkeypatch):
+    # Chance finds peaks in what rounding leaves of it; to read at each of them took 40 seconds.
+    monkeypatch.setattr(watermark, "best_id", lambda scores, tries: pytest.fail("tried to read"))
+    blank = np.full((360, 480, 3), level, np.uint8)
+    assert Watermark().read([blank], thorough=True) is None
+
+
+def screen(rng, picture, dark):
+    """A window with lines of text and a picture, as a screenshot shows it."""
+    image = np.full((720, 1280, 3), 25 if dark else 245, np.uint8)
+    image[:48] = 90
+    for row in range(90, 700, 27):
+        letters = "".join(rng.choice(list("abcdefghijklmnop     "), 90))
+        ink = (220,) * 3 if dark else (30,) * 3
+        cv2.putText(image, letters, (20, row), cv2.FONT_HERSHEY_SIMPLEX, 0.5, ink, 1, cv2.LINE_AA)
+    image[200 : 200 + len(picture), 700 : 700 + picture.shape[1]] = picture
+    return image
+
+
+def unmarked(frame, rng):
+    """Pictures with fine texture, or that repeat themselves as a mark does."""
+    noise = rng.integers(0, 256, (400, 600, 3), np.uint8)
+    slope = np.add.outer(np.linspace(0, 90, 400), np.linspace(0, 120, 600))
+    waves = 128 + 100 * np.sin(slope)
+    row, column = np.mgrid[:480, :640]
+    return {
+        "frame": frame,
+        "crop": frame[40:330, 60:340].copy(),
+        "enlarged": resized([frame], 1.7)[0],
+        "jpeg": jpeg([frame], 40)[0],
+        "noise": noise,
+        "soft noise": cv2.GaussianBlur(noise, (0, 0), 2.5),
+        "blocks": np.kron(noise[:90, :120], np.ones((5, 5, 1), np.uint8)),
+        "slope": cv2.merge([np.rint(slope).astype(np.uint8)] * 3),
+        "waves": cv2.merge([np.rint(waves).astype(np.uint8)] * 3),
+        "checks": cv2.merge([((row // 11 + column // 11) % 2 * 200).astype(np.uint8)] * 3),
+        "tiles": np.tile(cv2.resize(frame, (154, 154)), (4, 6, 1)),
+        "light screen": screen(rng, frame, False),
+        "dark screen": screen(rng, frame, True),
+    }
+
+
+@pytest.mark.slow
+def test_the_thorough_search_reads_nothing_where_there_is_nothing(frame, rng):
+    read = {
+        name: Watermark().read([image], thorough=True)
+        for name, image in unmarked(frame, rng).items()
+    }
+    assert len(read) == 13
+    assert {name: found for name, found in read.items() if found} == {}
 
 
 def test_another_key_reads_nothing(frame):
