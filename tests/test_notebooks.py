@@ -24,10 +24,7 @@ FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
-EVERY = [
-    pytest.param(path, id=path.stem, marks=[] if path.stem[:2] == "00" else pytest.mark.slow)
-    for path in NOTEBOOKS
-]
+EVERY = [pytest.param(path, id=path.stem, marks=pytest.mark.slow) for path in NOTEBOOKS]
 
 
 @pytest.fixture
@@ -87,6 +84,7 @@ def test_notebooks_run_from_top_to_bottom(path, executed):
     assert looking or any(output.iterdir())
 
 
+@pytest.mark.slow
 def test_quickstart_leaves_what_it_promises(quickstart):
     output, _ = quickstart
     for name in ("predictions.png", "losses.png"):
@@ -105,6 +103,7 @@ def test_quickstart_leaves_what_it_promises(quickstart):
     assert len(list((output / "faces" / "a").glob("*.png"))) == 35
 
 
+@pytest.mark.slow
 def test_quickstart_tells_the_score_between_its_bounds(quickstart):
     output, _ = quickstart
     summary = json.loads((output / "summary.json").read_text())
@@ -122,6 +121,7 @@ def test_quickstart_tells_the_score_between_its_bounds(quickstart):
     assert {"python", "torch", "numpy"} <= set(summary["versions"])
 
 
+@pytest.mark.slow
 def test_quickstart_shows_pictures_forms_and_videos(quickstart):
     _, notebook = quickstart
     assert len(shown(notebook, "image/png")) >= 7
@@ -178,6 +178,7 @@ def test_the_score_notebook_tells_good_swaps_from_bad(executed):
     assert "(good)" in told and "(flickering)" in told and "(a dark box)" in told
 
 
+@pytest.mark.slow
 def test_quickstart_leaves_files_that_say_what_they_are(quickstart):
     output, _ = quickstart
     for name in ("swap.mp4", "predictions.png", "predictions.gif"):

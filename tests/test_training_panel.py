@@ -250,11 +250,11 @@ def test_the_buttons_do_the_same(make):
     assert not view.buttons["Start"].disabled and view.buttons["Pause"].disabled
     view.buttons["Save"].click()
     assert f"step-{panel.step:08d}" in view.said.value
-    for part in ("paused: step", "images a second", "to go", "MB", "steps to the next save"):
+    for part in ("paused: step", "images a second", "to go", "MB", "to the next save"):
         assert part in view.status.value
     view.buttons["Stop"].click()
     assert "stopped and saved" in view.said.value and "stopped: step" in view.status.value
-    assert len(view.box.children) == 7  # nothing is added
+    assert len(view.box.children) == 8  # nothing is added
 
 
 def test_the_panel_says_what_went_wrong(make):
