@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import re
 from pathlib import Path
 from typing import BinaryIO, get_args
@@ -13,6 +14,7 @@ from .consent import Basis, Subject, write_consent
 from .downloading import Progress, download
 from .extraction import FACES_FILE, ExtractionReport, extract_clip
 from .fetching import find_path, list_videos, no_clip, no_video, save_upload
+from .following import FaceChoice
 from .images import Image, Points
 from .landmarks import Landmarker, MeshLandmarker
 from .project import Clip, Person, Project
@@ -55,7 +57,7 @@ class DataChoice:
         """
         return self._take(Clip(str(self.sample)))
 
-    def use_path(self, path: str) -> ClipFacts:
+    def use_path(self, path: str | os.PathLike[str]) -> ClipFacts:
         """Take a file; of a folder, the first video.
 
         Args:
@@ -179,7 +181,7 @@ class DataChoice:
         """The 68 points (x, y) of the largest face in each of `frames`; (0, 2) without a face."""
         return self._look()[2]
 
-    def videos(self, path: str) -> list[Path]:
+    def videos(self, path: str | os.PathLike[str]) -> list[Path]:
         """The file that a path names, or the videos of a folder.
 
         Raises:
@@ -233,7 +235,13 @@ class DataChoice:
         everybody = self.project.read("consents", {})
         self.project.write("consents", {**everybody, self.person: said})
 
-    def extract(self, stride: int = 1, size: int = 256, again: bool = False) -> ExtractionReport:
+    def extract(
+        self,
+        stride: int = 1,
+        size: int = 256,
+        again: bool = False,
+        where: tuple[float, float] | None = None,
+    ) -> ExtractionReport:
         """Cut the face out of each frame of `training_clip`, into the project, with a bar.
 
         Faces that were cut out of the same part before are left as they are, so that a set that
@@ -243,6 +251,8 @@ class DataChoice:
             stride: take every stride-th frame.
             size: side of the crops in pixels.
             again: True cuts them out anew in any case.
+            where: (x, y) in shares of width and height, 0..1: of several people the one nearest to
+                it; None takes the largest face.
 
         Raises:
             ValueError: as `consent` and `extract_clip`.
@@ -251,13 +261,15 @@ class DataChoice:
         clip, consent, folder = self.training_clip, self.consent, self.project.faces(self.person)
         consent.check()
         asked = {**dataclasses.asdict(clip), "stride": stride, "size": size}
+        asked["where"] = None if where is None else list(where)
         asked["bytes"] = Path(clip.path).stat().st_size
         earlier = (everybody := self.project.read("extracted", {})).get(self.person, {})
         if not again and earlier.get("asked") == asked and (folder / FACES_FILE).is_file():
             logger.info("%s holds the faces of this clip already", folder)
             write_consent(folder, consent)
             return ExtractionReport(folder, **earlier["report"])
-        report = self._extract(clip, folder, stride, size, consent)
+        choose = None if where is None else FaceChoice("position", where, "shares")
+        report = self._extract(clip, folder, stride, size, consent, choose)
         counts = dataclasses.asdict(report)
         del counts["folder"]
         made = {"asked": asked, "report": counts}
@@ -267,7 +279,13 @@ class DataChoice:
     # ------------------------------------------------------------------------------------------
 
     def _extract(
-        self, clip: Clip, folder: Path, stride: int, size: int, consent: Subject
+        self,
+        clip: Clip,
+        folder: Path,
+        stride: int,
+        size: int,
+        consent: Subject,
+        choose: FaceChoice | None,
     ) -> ExtractionReport:
         from tqdm.auto import tqdm
 
@@ -282,7 +300,9 @@ class DataChoice:
             # faces.json says who found the points, not who counted the frames
             find.__name__ = getattr(self.landmarker, "__name__", type(self.landmarker).__name__)
             part = clip.start_s, clip.end_s, stride, size
-            return extract_clip(clip.path, folder, find, *part, overwrite=True, consent=consent)
+            return extract_clip(
+                clip.path, folder, find, *part, overwrite=True, choose=choose, consent=consent
+            )
 
     def _take(self, clip: Clip) -> ClipFacts:
         """Look at a clip, and if it is one, remember it."""

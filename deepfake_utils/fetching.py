@@ -42,7 +42,7 @@ def mount_drive(path: str | os.PathLike[str] = DRIVE_FOLDER) -> Path | None:
     return Path(path) / "MyDrive"
 
 
-def find_path(text: str, drive: str | os.PathLike[str] = DRIVE_FOLDER) -> Path:
+def find_path(text: str | os.PathLike[str], drive: str | os.PathLike[str] = DRIVE_FOLDER) -> Path:
     """A path as people write it.
 
     Args:
@@ -54,7 +54,7 @@ def find_path(text: str, drive: str | os.PathLike[str] = DRIVE_FOLDER) -> Path:
         FileNotFoundError: if it is in a Drive, and there is none.
         ValueError: if it is empty, or a link.
     """
-    text = text.strip()
+    text = str(text).strip()
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
         text = text[1:-1].strip()
     if text.startswith("file://"):
@@ -176,7 +176,7 @@ def find_clip(
         FileNotFoundError: if there is no such file, or no Drive.
         ConnectionError, OSError, ValueError: as `download`.
     """
-    text = text.strip()
+    text = str(text).strip()
     if text in ("", "sample"):
         return sample
     link = "://" in text and not text.startswith("file://")

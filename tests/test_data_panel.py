@@ -126,6 +126,23 @@ def test_advice_names_what_may_spoil_the_result(films, landmarker):
     assert "only 50 pixels high" in several.advice[1]
 
 
+def test_of_several_people_the_one_at_a_place_is_extracted(tmp_path, landmarker):
+    both = tmp_path / "both.mp4"
+    pair = (read_frames(clip, 0.0, 0.2) for clip in sample_clips()[:2])
+    with VideoWriter(both, fps=25, size_wh=(768, 384)) as writer:
+        for left, right in zip(*pair, strict=True):
+            writer.write(np.hstack([left, right]))
+    panel = DataPanel(Project(tmp_path / "p"), "a", landmarker)
+    panel.use_path(both)
+    panel.agree("synthetic")
+    middles = []
+    for where in ((0.25, 0.5), (0.75, 0.5)):
+        assert panel.extract(where=where).saved == 5
+        faces = load_faces(panel.project.faces("a"))
+        middles.append(faces.images[:, 96:160, 96:160].mean(axis=(0, 1, 2)))
+    assert np.abs(middles[0] - middles[1]).max() > 5.0  # two people, not the same twice
+
+
 def test_pictures_are_small_and_show_the_points(frame, points):
     plain, dotted = picture(frame, np.empty((0, 2))), picture(frame, points)
     assert plain.shape == dotted.shape == (300, 300, 3)
