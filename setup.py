@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 INIT = (HERE / "deepfake_utils" / "__init__.py").read_text(encoding="utf-8")
@@ -22,7 +22,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.10",
-    packages=["deepfake_utils"],
+    packages=find_packages(include=["deepfake_utils", "deepfake_utils.*"]),
     package_data={"deepfake_utils": ["py.typed", "data/**/*"]},
     # Lower bounds only, and none above what Colab has: installing there must change nothing of
     # Colab's own. Exact versions for development are in constraints.txt.

@@ -12,16 +12,13 @@ modified by AI.
 
 from .augmentation import photometric_augment
 from .autoencoder import AutoencoderConfig, FaceSwapAutoencoder, preset
-from .checkpoint import Checkpoint, load_checkpoint, load_seed_weights, save_checkpoint
 from .consent import Consent, Subject, read_consent, write_consent
 from .dataset import Batch, FaceDataset, endless_batches
-from .expression import score_sample_expression
 from .extraction import FaceSet, extract_clip, extract_faces, load_faces
 from .faces import AlignedFace, align_face, face_mask
-from .following import FaceChoice
-from .identity import IdentityModel
 from .images import Image, Matrix, Points, read_image, to_image, to_tensor, write_image
 from .landmarks import FanLandmarker, Landmarker, MeshLandmarker
+from .marking.reading import Provenance, read_provenance
 from .plotting import (
     plot_landmarks,
     plot_losses,
@@ -29,11 +26,13 @@ from .plotting import (
     plot_prediction_grid,
     show_images,
 )
-from .recipe import Pace, TrainConfig, plateaued, recipe
 from .rendering import export_layers, side_by_side, swap_video
-from .resuming import start_or_resume
+from .runs.checkpoint import Checkpoint, load_checkpoint, load_seed_weights, save_checkpoint
+from .runs.store import CheckpointStore
 from .samples import load_truth, sample_clips, sample_consent
-from .scorecard import (
+from .scoring.expression import score_sample_expression
+from .scoring.identity import IdentityModel
+from .scoring.scorecard import (
     Scorecard,
     inner_face_psnr,
     score_clip,
@@ -41,15 +40,22 @@ from .scorecard import (
     score_sample_swap,
     score_swap,
 )
-from .steadying import TrackConfig
-from .storage import CheckpointStore
-from .superres import SuperResolutionConfig, SuperResolver, load_superres, save_superres, upscale
-from .superres_training import train_superres
+from .superres.network import (
+    SuperResolutionConfig,
+    SuperResolver,
+    load_superres,
+    save_superres,
+    upscale,
+)
+from .superres.training import train_superres
 from .swapping import SwapConfig, Swapper
-from .tracking import track_faces
-from .training import StepResult, Trainer
+from .tracking.people import FaceChoice
+from .tracking.steadying import TrackConfig
+from .tracking.tracks import track_faces
+from .training.recipe import Pace, TrainConfig, plateaued, recipe
+from .training.resuming import start_or_resume
+from .training.trainer import StepResult, Trainer
 from .umeyama import invert, transform_points, umeyama_batch
-from .verification import Provenance, read_provenance
 from .video import VideoInfo, VideoWriter, read_frames, read_video_info
 from .warping import WarpConfig, random_transform, random_warp, warp_batch
 

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from .consent import Consent, Subject, read_consent, write_consent
 from .faces import CROP_COVERAGE, align_face, mean_face
-from .following import FaceChoice
 from .images import Image, Points, check_points, list_images, read_image, whole_file, write_image
 from .landmarks import Landmarker
-from .steadying import TrackConfig, TrackedFrame
-from .tracking import track_faces
+from .marking.reading import training_refused
+from .tracking.people import FaceChoice
+from .tracking.steadying import TrackConfig, TrackedFrame
+from .tracking.tracks import track_faces
 from .umeyama import transform_points
-from .verification import training_refused
 from .video import TimedFrame, read_timed_frames
 
 logger = logging.getLogger(__name__)

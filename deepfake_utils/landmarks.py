@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .detector import Detection, FaceDetector, overlap
+from .detectors.blazeface import Detection, FaceDetector, overlap
+from .detectors.facemesh import MIN_PRESENCE, FaceMesh
 from .images import Image, Points, check_image, check_points
-from .mesh import MIN_PRESENCE, FaceMesh
 
 Landmarker = Callable[[Image], list[Points]]
 

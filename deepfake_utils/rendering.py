@@ -18,14 +18,15 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
-from .checkpoint import weights_sha256
-from .following import FaceChoice
 from .images import Image, whole_file, write_image
-from .label import DISCLOSURE
-from .signing import Origin
-from .steadying import TrackConfig, TrackedFrame
+from .marking.c2pa import Origin
+from .marking.label import DISCLOSURE
+from .marking.writing import MarkedVideoWriter, write_picture
+from .runs.checkpoint import weights_sha256
 from .swapping import Outcome, Swapped, Swapper
-from .tracking import track_faces
+from .tracking.people import FaceChoice
+from .tracking.steadying import TrackConfig, TrackedFrame
+from .tracking.tracks import track_faces
 from .video import VideoInfo, read_timed_frames, read_video_info
 
 logger = logging.getLogger(__name__)
@@ -100,9 +101,6 @@ def swap_video(
             frame could be swapped; then nothing is written.
         OSError: if `path` cannot be written.
     """
-    # Here, so that `python -m deepfake_utils.provenance` does not meet itself as a module.
-    from .provenance import MarkedVideoWriter
-
     info = read_video_info(target)
     expected = _count_frames(info, start_s, end_s)
     notes: list[FrameNote] = []
@@ -204,8 +202,6 @@ def side_by_side(
         FileNotFoundError, ValueError: if there is no clip, or one cannot be read.
         OSError: if `path` cannot be written.
     """
-    from .provenance import MarkedVideoWriter
-
     if not clips:
         raise ValueError("expected at least one clip, got none")
     starts = [(starts_s or {}).get(name, 0.0) for name in clips]
@@ -266,8 +262,6 @@ def export_layers(
     Raises:
         FileExistsError: if the folder holds layers already.
     """
-    from .provenance import write_picture
-
     folder = Path(folder)
     origin = _origin(target, swapper)
     if (folder / LAYERS_FILE).exists():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -12,15 +12,14 @@ import numpy as np
 import torch
 
 from .autoencoder import IDENTITIES, FaceSwapAutoencoder, Identity
-from .blending import Blend, edge_fade, paste_face, sharpen
-from .colour import ColourMatch, match_colour
+from .compositing.blending import Blend, edge_fade, paste_face, sharpen
+from .compositing.colour import ColourMatch, match_colour
+from .compositing.occlusion import visible
+from .detectors.pose import head_pose
 from .devices import pick_device, pick_dtype, place
 from .faces import AlignedFace, align_face, face_mask, feature_mask
 from .images import Image, Mask, Matrix, Points, check_one_of, to_image, to_tensor
 from .landmarks import Landmarker
-from .occlusion import visible
-from .pose import head_pose
-from .superres import SuperResolver, upscale_rgb
 
 MASK_SIZE = 256  # side of the crop that masks are drawn in, in pixels
 FEATURE_REACH = 0.05  # how far eyes and mouth move beyond their hulls, as a share of the crop
@@ -105,7 +104,8 @@ class Swapper:
         landmarker: frame -> list of (68, 2) points, largest face first.
         config: how the face is put into the frame.
         device: None picks the GPU if there is one.
-        resolver: enlarges what the network drew; see superres.
+        enlarge: makes the drawn faces larger, (B, 3, S, S) float in 0..1 on the device ->
+            (B, 3, rS, rS), such as `superres.enlarger(network)`; None leaves them as they are.
     """
 
     def __init__(
@@ -114,18 +114,18 @@ class Swapper:
         landmarker: Landmarker,
         config: SwapConfig | None = None,
         device: str | torch.device | None = None,
-        resolver: SuperResolver | None = None,
+        enlarge: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
         self.config = config or SwapConfig()
         self.device = pick_device(device)
         self.dtype = pick_dtype(self.device)
         self.model = place(model, self.device).eval()
         self.landmarker = landmarker
-        self.resolver = None if resolver is None else place(resolver, self.device).eval()
+        self.enlarge = enlarge
 
     def with_config(self, config: SwapConfig) -> Swapper:
         """The same network with other settings; takes no time."""
-        return Swapper(self.model, self.landmarker, config, self.device, self.resolver)
+        return Swapper(self.model, self.landmarker, config, self.device, self.enlarge)
 
     def align(self, frame: Image, points: Points | None = None) -> AlignedFace | None:
         """A face of a frame, cut as the network wants it.
@@ -165,8 +165,8 @@ class Swapper:
             colours = drawn[:, :3].float()
             if math.isfinite(self.config.covered):
                 back = self.model(colours.clamp(0.0, 1.0), other, points)[:, :3]
-        if self.resolver is not None:
-            colours = upscale_rgb(colours, self.resolver)
+        if self.enlarge is not None:
+            colours = self.enlarge(colours)
         images = [to_image(face) for face in colours]
         nothing: list[Mask | None] = [None] * len(faces)
         masks = nothing if drawn.shape[1] == 3 else list(drawn[:, 3].float().cpu().numpy())

@@ -6,7 +6,8 @@ python notebooks/draw_overview.py
 from pathlib import Path
 
 import deepfake_utils as du
-from deepfake_utils import overview, provenance
+from deepfake_utils.lessons import overview
+from deepfake_utils.marking import writing as provenance
 from deepfake_utils.samples import TEST_START_S
 
 HERE = Path(__file__).parent

@@ -18,8 +18,8 @@ from filelock import FileLock
 from deepfake_utils.autoencoder import AutoencoderConfig
 from deepfake_utils.extraction import FaceSet, extract_faces
 from deepfake_utils.faces import align_face
+from deepfake_utils.marking.identity import FOLDER_VARIABLE
 from deepfake_utils.samples import load_truth, sample_clips, sample_consent
-from deepfake_utils.signer import FOLDER_VARIABLE
 from deepfake_utils.video import read_frames
 
 

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder, preset
-from deepfake_utils.checkpoint import Checkpoint, save_checkpoint
 from deepfake_utils.consent import Subject, write_consent
 from deepfake_utils.dataset import FaceDataset, endless_batches
 from deepfake_utils.extraction import extract_faces, load_faces
 from deepfake_utils.images import write_image
 from deepfake_utils.landmarks import MeshLandmarker
+from deepfake_utils.marking.writing import save_figure, write_gif
 from deepfake_utils.plotting import plot_losses
-from deepfake_utils.provenance import save_figure, write_gif
 from deepfake_utils.rendering import swap_video
+from deepfake_utils.runs.checkpoint import Checkpoint, save_checkpoint
 from deepfake_utils.samples import sample_clips
 from deepfake_utils.swapping import Swapper
-from deepfake_utils.training import StepResult, TrainConfig, Trainer
+from deepfake_utils.training.trainer import StepResult, TrainConfig, Trainer
 from deepfake_utils.video import VideoWriter, read_frames, read_video_info
 
 
@@ -201,7 +201,7 @@ def test_a_rate_that_is_far_too_high(crops, tiny):
 
 
 def test_a_checkpoint_that_is_something_else(tmp_path, picture):
-    from deepfake_utils.checkpoint import load_checkpoint
+    from deepfake_utils.runs.checkpoint import load_checkpoint
 
     write_image(tmp_path / "x.png", picture)
     (tmp_path / "x.png").rename(tmp_path / "x.safetensors")
@@ -237,7 +237,7 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from deepfake_utils.images import write_image
-from deepfake_utils.provenance import save_figure, write_gif
+from deepfake_utils.marking.writing import save_figure, write_gif
 from deepfake_utils.plotting import show_images
 from deepfake_utils.video import VideoWriter
 

@@ -8,7 +8,6 @@ import jsonschema
 import pytest
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
-from deepfake_utils.checkpoint import load_checkpoint, weights_sha256
 from deepfake_utils.consent import (
     CONSENT_FILE,
     SCHEMA_FILE,
@@ -19,9 +18,10 @@ from deepfake_utils.consent import (
 from deepfake_utils.dataset import FaceDataset, endless_batches
 from deepfake_utils.extraction import extract_clip, extract_faces, load_faces
 from deepfake_utils.images import write_image
-from deepfake_utils.provenance import MarkedVideoWriter, write_picture
+from deepfake_utils.marking.writing import MarkedVideoWriter, write_picture
+from deepfake_utils.runs.checkpoint import load_checkpoint, weights_sha256
 from deepfake_utils.samples import sample_clips, sample_consent
-from deepfake_utils.training import Trainer
+from deepfake_utils.training.trainer import Trainer
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text()))
 DAY = datetime.timedelta(days=1)

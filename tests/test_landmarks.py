@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from deepfake_utils import detector, models
+from deepfake_utils.detectors import blazeface as detector
+from deepfake_utils.detectors import weights as models
 from deepfake_utils.images import Image, Points
 from deepfake_utils.landmarks import (
     FLIP68,

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from PIL import Image as Pillow
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
-from deepfake_utils.card import MEASURES, Scorecard, ScoreRow
 from deepfake_utils.dataset import Batch, FaceDataset
 from deepfake_utils.images import to_image, to_tensor
 from deepfake_utils.plotting import (
@@ -20,12 +19,13 @@ from deepfake_utils.plotting import (
     plot_losses,
     plot_pairs,
     plot_prediction_grid,
-    plot_scorecard,
     predict_all,
     prediction_image,
     show_images,
 )
-from deepfake_utils.training import StepResult
+from deepfake_utils.scoring.card import MEASURES, Scorecard, ScoreRow
+from deepfake_utils.scoring.plots import plot_scorecard
+from deepfake_utils.training.trainer import StepResult
 
 
 @pytest.fixture

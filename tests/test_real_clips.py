@@ -13,14 +13,14 @@ import pytest
 
 from deepfake_utils.augmentation import photometric_augment
 from deepfake_utils.autoencoder import FaceSwapAutoencoder, preset
-from deepfake_utils.checkpoint import load_checkpoint
 from deepfake_utils.consent import Subject
 from deepfake_utils.dataset import FaceDataset, endless_batches
 from deepfake_utils.extraction import extract_faces, load_faces
 from deepfake_utils.landmarks import INNER, MeshLandmarker
 from deepfake_utils.rendering import swap_video
+from deepfake_utils.runs.checkpoint import load_checkpoint
 from deepfake_utils.swapping import Swapper
-from deepfake_utils.training import TrainConfig, Trainer
+from deepfake_utils.training.trainer import TrainConfig, Trainer
 from deepfake_utils.video import read_frames, read_video_info
 
 pytestmark = pytest.mark.real

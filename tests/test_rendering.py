@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
-from deepfake_utils.blending import paste_face
-from deepfake_utils.following import FaceChoice
+from deepfake_utils.compositing.blending import paste_face
 from deepfake_utils.images import read_image
 from deepfake_utils.landmarks import MeshLandmarker
-from deepfake_utils.provenance import read_provenance
+from deepfake_utils.marking.writing import read_provenance
 from deepfake_utils.rendering import export_layers, side_by_side, swap_clip, swap_video
 from deepfake_utils.samples import load_truth, sample_clips
-from deepfake_utils.steadying import TrackConfig
 from deepfake_utils.swapping import SwapConfig, Swapper
+from deepfake_utils.tracking.people import FaceChoice
+from deepfake_utils.tracking.steadying import TrackConfig
 from deepfake_utils.video import VideoWriter, read_frames, read_timed_frames, read_video_info
 
 START_S, END_S = 14.0, 14.4  # ten frames

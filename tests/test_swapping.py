@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
-from deepfake_utils.blending import paste_face
+from deepfake_utils.compositing.blending import paste_face
 from deepfake_utils.faces import align_face, face_mask
 from deepfake_utils.images import to_tensor
 from deepfake_utils.samples import load_truth, sample_clips
-from deepfake_utils.superres import SuperResolutionConfig, SuperResolver
+from deepfake_utils.superres.network import SuperResolutionConfig, SuperResolver, enlarger
 from deepfake_utils.swapping import SwapConfig, Swapper
 from deepfake_utils.video import read_frames
 
@@ -268,7 +268,7 @@ def test_a_drawn_face_can_be_enlarged_before_it_is_pasted(frame, points, model):
         Swapper(model, lambda frame: [points], UNCOVERED, "cpu", each).swap_points(
             [frame], [points]
         )
-        for each in (None, resolver)
+        for each in (None, enlarger(resolver, "cpu"))
     )
     assert large[0].layers.image.shape == (96, 96, 3)
     # Of an untrained network that only adds to the bicubic picture, the face lies where it lay.

@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from deepfake_utils.detector import FaceDetector  # noqa: E402
+from deepfake_utils.detectors.blazeface import FaceDetector  # noqa: E402
+from deepfake_utils.detectors.facemesh import FaceMesh  # noqa: E402
 from deepfake_utils.landmarks import FLIP68, MESH68  # noqa: E402
-from deepfake_utils.mesh import FaceMesh  # noqa: E402
 
 Array = NDArray[np.float64]
 SAMPLES = ROOT / "deepfake_utils" / "data" / "samples"

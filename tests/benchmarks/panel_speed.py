@@ -22,10 +22,10 @@ import numpy as np
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder, preset
 from deepfake_utils.landmarks import MeshLandmarker
-from deepfake_utils.panels import png_bytes
+from deepfake_utils.panels.base import png_bytes
+from deepfake_utils.panels.swap import SwapPanel
 from deepfake_utils.rendering import SWAPPED
 from deepfake_utils.samples import sample_clips
-from deepfake_utils.swap_panel import SwapPanel
 from deepfake_utils.swapping import SwapConfig, Swapper
 from deepfake_utils.video import VideoWriter, read_frames
 

@@ -26,9 +26,9 @@ from deepfake_utils import (
 from deepfake_utils.faces import MEAN_FACE, mean_face
 from deepfake_utils.landmarks import MESH68, STEADY
 from deepfake_utils.samples import TEST_START_S
-from deepfake_utils.smoothing import jitter, lag
-from deepfake_utils.steadying import TrackConfig
-from deepfake_utils.tracking import track_faces
+from deepfake_utils.tracking.smoothing import jitter, lag
+from deepfake_utils.tracking.steadying import TrackConfig
+from deepfake_utils.tracking.tracks import track_faces
 from deepfake_utils.umeyama import invert, umeyama
 from deepfake_utils.video import TimedFrame, read_timed_frames
 

@@ -21,7 +21,7 @@ import torch
 from baseline import describe_machine
 
 from deepfake_utils.images import list_images, read_image, to_tensor
-from deepfake_utils.superres import (
+from deepfake_utils.superres.network import (
     SuperResolutionConfig,
     SuperResolver,
     enlarge,
@@ -30,7 +30,7 @@ from deepfake_utils.superres import (
     save_superres,
     shrink,
 )
-from deepfake_utils.superres_training import SuperResolutionTrainConfig, train_superres
+from deepfake_utils.superres.training import SuperResolutionTrainConfig, train_superres
 
 FOLDER = Path(__file__).parents[2].parent / "shared/data/super_resolution"
 SETS = ("Set5", "Set14")

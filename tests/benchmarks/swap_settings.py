@@ -18,13 +18,13 @@ import cv2
 import numpy as np
 
 import deepfake_utils as du
-from deepfake_utils.card import ScoreConfig
 from deepfake_utils.rendering import swap_clip
 from deepfake_utils.samples import TEST_START_S
-from deepfake_utils.scorecard import score_swap
-from deepfake_utils.steadying import TrackConfig
-from deepfake_utils.superres import SuperResolutionConfig, SuperResolver
-from deepfake_utils.superres_training import SuperResolutionTrainConfig, train_superres
+from deepfake_utils.scoring.card import ScoreConfig
+from deepfake_utils.scoring.scorecard import score_swap
+from deepfake_utils.superres.network import SuperResolutionConfig, SuperResolver, enlarger
+from deepfake_utils.superres.training import SuperResolutionTrainConfig, train_superres
+from deepfake_utils.tracking.steadying import TrackConfig
 
 # name -> what is changed in the swap, and in the tracking
 VARIANTS = {
@@ -83,13 +83,13 @@ def enlarging(folder, size, coverage):
     settings = SuperResolutionTrainConfig(steps=1500, shrink=(1.0,))
     for _ in train_superres(resolver, large, settings):
         pass
-    return resolver
+    return enlarger(resolver)
 
 
-def swapped_frames(model, changes, tracking, resolver=None):
+def swapped_frames(model, changes, tracking, enlarge=None):
     """The swap of the test part, and milliseconds a frame."""
     config = du.SwapConfig(**changes)
-    swapper = du.Swapper(model, du.MeshLandmarker(), config, resolver=resolver)
+    swapper = du.Swapper(model, du.MeshLandmarker(), config, enlarge=enlarge)
     began = time.perf_counter()
     track = TrackConfig(**tracking)
     frames = [

@@ -1,0 +1,129 @@
+"""Giving a drawn face the light of the frame that it is put into: four ways, by name.
+
+    lab         mean and spread of each channel in CIE Lab (Reinhard et al. 2001)
+    covariance  the linear map of RGB that also matches how the channels go together (Pitie 2007)
+    histogram   the whole distribution of each RGB channel
+    none        as the network drew it
+
+All look at the same part of the face on both sides, weighted by a mask.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..images import Image, Mask, check_image, check_one_of
+
+ColourMatch = Literal["lab", "covariance", "histogram", "none"]
+
+
+def match_colour(face: Image, reference: Image, mask: Mask, how: ColourMatch = "lab") -> Image:
+    """Give `face` the colours of `reference`, as far as both are inside the mask.
+
+    Args:
+        face: (H, W, 3) RGB uint8, whose colours are changed, all over the picture.
+        reference: (H, W, 3) RGB uint8, whose colours are taken.
+        mask: (H, W) float in 0..1, how much each pixel counts.
+        how: see the module.
+
+    Returns:
+        (H, W, 3) RGB uint8; `face` as it is where the mask is empty.
+
+    Raises:
+        ValueError: if the sizes differ or `how` is unknown.
+    """
+    check_image(face, "face")
+    check_image(reference, "reference")
+    if face.shape != reference.shape or mask.shape != face.shape[:2]:
+        raise ValueError(
+            "expected face, reference and mask of one size, "
+            f"got {face.shape}, {reference.shape} and {mask.shape}"
+        )
+    check_one_of(how, ColourMatch, "how")
+    total = float(mask.sum())
+    if how == "none" or total < 1.0:
+        return face.copy()
+    weight = (mask / total).astype(np.float32)
+    match = {"lab": _match_lab, "covariance": _match_covariance, "histogram": _match_histogram}
+    return match[how](face, reference, weight)
+
+
+def _statistics(
+    image: NDArray[np.float32], weight: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weighted mean (3,) and covariance (3, 3) of an image's channels; the weights sum to 1."""
+    flat, share = image.reshape(-1, 3), weight.reshape(-1, 1)
+    mean = (flat * share).sum(axis=0)
+    off = flat - mean
+    return mean, (off * share).T @ off
+
+
+def _match_lab(face: Image, reference: Image, weight: NDArray[np.float32]) -> Image:
+    """E. Reinhard et al., "Color Transfer between Images", IEEE CG&A 21(5), 2001, eqs. 10-11.
+
+    They do it in a space of the same kind. The spread may change by a factor of two at most.
+    """
+    lab, wanted = (
+        cv2.cvtColor(image.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
+        for image in (face, reference)
+    )
+    (mean, spread), (wanted_mean, wanted_spread) = (
+        (mean, np.sqrt(np.diag(covariance)))
+        for mean, covariance in (_statistics(lab, weight), _statistics(wanted, weight))
+    )
+    gain = np.clip(wanted_spread / np.maximum(spread, 1e-3), 0.5, 2.0)
+    moved = ((lab - mean) * gain + wanted_mean).astype(np.float32)
+    return _to_8_bits(cv2.cvtColor(moved, cv2.COLOR_LAB2RGB))
+
+
+def _match_covariance(face: Image, reference: Image, weight: NDArray[np.float32]) -> Image:
+    """F. Pitie, A. Kokaram, "The linear Monge-Kantorovitch colour mapping", CVMP 2007, eq. 9.
+
+    Of all linear maps that carry one covariance into the other, the one that moves colours least.
+    """
+    ours, theirs = (image.astype(np.float32) / 255.0 for image in (face, reference))
+    (mean, covariance), (wanted_mean, wanted) = (
+        _statistics(ours, weight),
+        _statistics(theirs, weight),
+    )
+    floor = 1e-5 * np.eye(3)  # one level of 8 bits: a flat face is not blown up into noise
+    root, root_back = _roots(covariance + floor)
+    middle, _ = _roots(root @ (wanted + floor) @ root)
+    matrix = root_back @ middle @ root_back  # (3, 3), symmetric
+    return _to_8_bits((ours - mean) @ matrix.astype(np.float32) + wanted_mean)
+
+
+def _roots(matrix: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The square root of a symmetric positive matrix, and that root's inverse."""
+    values, vectors = np.linalg.eigh(matrix.astype(np.float64))
+    roots = np.sqrt(np.maximum(values, 1e-12))
+    return (vectors * roots) @ vectors.T, (vectors / roots) @ vectors.T
+
+
+def _match_histogram(face: Image, reference: Image, weight: NDArray[np.float32]) -> Image:
+    """Each level becomes the one below which `reference` has as large a share of its pixels.
+
+    R. Gonzalez, R. Woods, "Digital Image Processing", section 3.3, histogram specification.
+    """
+    result = np.empty_like(face)
+    levels = np.arange(256.0)
+    flat = weight.ravel()
+    for channel in range(3):
+        ours, theirs = (
+            np.bincount(image[..., channel].ravel(), flat, 256) for image in (face, reference)
+        )
+        # The middle of each step, so that equal histograms change nothing.
+        at, wanted = np.cumsum(ours) - ours / 2.0, np.cumsum(theirs) - theirs / 2.0
+        seen = theirs > 0.0
+        table = np.interp(at, wanted[seen], levels[seen])
+        result[..., channel] = np.rint(table).astype(np.uint8)[face[..., channel]]
+    return result
+
+
+def _to_8_bits(image: NDArray[np.float32]) -> Image:
+    """RGB in 0..1, (H, W, 3) -> uint8."""
+    return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)

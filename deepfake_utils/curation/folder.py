@@ -1,0 +1,218 @@
+"""Crops that move out of a faces folder and back: where each lies, and how that changed.
+
+A dropped crop moves to the folder `dropped` inside the faces folder, where `extraction.load_faces`
+does not look. faces.json goes on listing every crop and is never written. So where a crop lies is
+all there is to know, and one rename changes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from ..extraction import FACES_FILE, read_record
+from ..images import flush_folder, whole_file
+
+logger = logging.getLogger(__name__)
+
+DROPPED = "dropped"  # the folder of what was dropped, inside the faces folder
+JOURNAL_FILE = "journal.json"  # in there: what was dropped and kept, step by step, for undo
+
+Step = dict[Literal["drop", "keep"], list[str]]  # one of the two, and the names that moved
+
+
+class CropFolder:
+    """A faces folder whose crops can be dropped and kept.
+
+    State is on the disk alone, so another object for the same folder, or a later session, sees the
+    same. The journal is written before crops are moved, and a move that was cut short is finished
+    when the folder is opened again. If faces were extracted anew into the folder, an earlier
+    `dropped` is set aside as `dropped-1` and so on.
+
+    Args:
+        folder: what `extract_clip` or `extract_faces` wrote.
+
+    Attributes:
+        record: faces.json.
+        sha256: of that file.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: if there is no such folder, or no faces.json in it.
+        ValueError: if faces.json or the journal is damaged, or no crop that it lists is there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.away = folder, folder / DROPPED
+        self.record = _checked_record(folder)
+        self.sha256 = hashlib.sha256((folder / FACES_FILE).read_bytes()).hexdigest()
+        entries = self.record["faces"]
+        # Plain names only: a doctored faces.json must not make us move files elsewhere.
+        plain = [name for name in entries if Path(name).name == name]
+        self._listed = sorted(plain, key=lambda name: (entries[name].get("frame", 0), name))
+        self._set_aside_what_is_outdated()
+        self._finish()
+        if not self.names:
+            raise ValueError(
+                f"expected crops that {folder / FACES_FILE} lists, got none; extract them again"
+            )
+
+    @property
+    def kept(self) -> list[str]:
+        """Names of the crops that `load_faces` gives, in the order of the frames."""
+        return self._in(self.folder)
+
+    @property
+    def dropped(self) -> list[str]:
+        """Names of those that were dropped."""
+        return self._in(self.away)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all of them."""
+        there = {*self.kept, *self.dropped}
+        return [name for name in self._listed if name in there]
+
+    @property
+    def steps(self) -> list[Step]:
+        """What was done so far."""
+        return list(self._journal().get("steps", []))
+
+    def path(self, name: str) -> Path:
+        """Where a crop lies now."""
+        away = self.away / name
+        return away if away.is_file() else self.folder / name
+
+    def step(self, kind: Literal["drop", "keep"], names: Iterable[str]) -> list[str]:
+        """Drop or keep crops, as one step.
+
+        Returns:
+            The names of those that moved: not of those that were there already.
+
+        Raises:
+            ValueError: if none would be left.
+        """
+        kept = self.kept
+        places = set(kept if kind == "drop" else self.dropped)
+        names = [name for name in names if name in places]
+        if not names:
+            return []
+        if kind == "drop" and len(names) == len(kept):
+            raise ValueError(
+                f"expected some crops to stay, but this would drop all {len(kept)} of "
+                f"{self.folder}; choose a milder limit"
+            )
+        steps: list[Step] = [*self.steps, {kind: names}]
+        self._write_journal(steps, moving=True)
+        self._move(kind, names)
+        self._write_journal(steps, moving=False)
+        return names
+
+    def undo(self) -> list[str]:
+        """Take the last step back.
+
+        Returns:
+            The names of the crops that moved; none if there was no step.
+        """
+        steps = self.steps
+        if not steps:
+            return []
+        self._write_journal(steps[:-1], moving=True)
+        moved = self._move("keep", steps[-1].get("drop", []))
+        moved += self._move("drop", steps[-1].get("keep", []))
+        self._write_journal(steps[:-1], moving=False)
+        return moved
+
+    def _in(self, place: Path) -> list[str]:
+        files = {path.name for path in place.iterdir()} if place.is_dir() else set()
+        return [name for name in self._listed if name in files]
+
+    def _move(self, kind: Literal["drop", "keep"], names: Iterable[str]) -> list[str]:
+        """Rename each file to its new place; those that are there, or gone, stay."""
+        source, target = (self.folder, self.away) if kind == "drop" else (self.away, self.folder)
+        target.mkdir(exist_ok=True)
+        moved = []
+        for name in names:
+            if (source / name).is_file() and not (target / name).exists():
+                (source / name).rename(target / name)
+                moved.append(name)
+        flush_folder(
+            target
+        )  # before the source's: a power cut may leave a crop twice, never lose it
+        flush_folder(source)
+        return moved
+
+    def _journal(self) -> dict[str, Any]:
+        path = self.away / JOURNAL_FILE
+        try:
+            return read_object(path)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}; move {path} away: every crop stays where it is, only undo forgets"
+            ) from error
+
+    def _write_journal(self, steps: list[Step], moving: bool) -> None:
+        record = {"version": 1, "faces_sha256": self.sha256, "steps": steps, "moving": moving}
+        with whole_file(self.away / JOURNAL_FILE, durable=True) as part:
+            part.write_text(json.dumps(record), encoding="utf-8")
+
+    def _finish(self) -> None:
+        """Finish moves that were cut short: put every crop where the journal says."""
+        if not self._journal().get("moving"):
+            return
+        away: set[str] = set()
+        for step in self.steps:
+            away = (away | set(step.get("drop", ()))) - set(step.get("keep", ()))
+        moved = self._move("drop", [name for name in self.kept if name in away])
+        moved += self._move("keep", [name for name in self.dropped if name not in away])
+        logger.warning("%s: finished a move cut short, %d crops were left", self.folder, len(moved))
+        self._write_journal(self.steps, moving=False)
+
+    def _set_aside_what_is_outdated(self) -> None:
+        """Rename a `dropped` that belongs to an earlier extraction."""
+        if not self.away.is_dir():
+            return
+        earlier = self._journal().get("faces_sha256", self.sha256) != self.sha256
+        if not earlier and not set(self.kept) & set(self.dropped):
+            return
+        number = 1
+        while (aside := self.folder / f"{DROPPED}-{number}").exists():
+            number += 1
+        self.away.rename(aside)
+        logger.warning("%s: the faces are new; what was dropped is in %s", self.folder, aside)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, {} if there is no file.
+
+    Raises:
+        ValueError: if it holds something else.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"expected JSON in {path}, got something else ({error})") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"expected an object in {path}, got {type(record).__name__}")
+    return record
+
+
+def _checked_record(folder: Path) -> dict[str, Any]:
+    """The faces.json of a folder, which must be there and list something."""
+    if not folder.exists():
+        raise FileNotFoundError(f"no folder at {folder}; check the path (now in {Path.cwd()})")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"expected a folder of faces, got the file {folder}")
+    if not (folder / FACES_FILE).is_file():
+        raise FileNotFoundError(
+            f"expected {FACES_FILE} in {folder}, got none; extract the faces of a clip into it"
+        )
+    record = read_record(folder)
+    if not record.get("faces"):
+        raise ValueError(f"expected crops in {folder / FACES_FILE}, got none; extract them again")
+    return record

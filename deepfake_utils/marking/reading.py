@@ -1,0 +1,262 @@
+"""What a picture or video says of itself: read all marks, compare them, tell it in plain words."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ..images import IMAGE_SUFFIXES, Image, read_image
+from ..video import read_frames, read_video_info
+from .c2pa import Manifest, read_manifest
+from .label import LABEL
+from .watermark import MAX_FRAMES, SMALLEST, Watermark, WatermarkFound
+from .xmp import Metadata, is_synthetic, read_metadata
+
+State = Literal["trusted", "intact", "invalid", "unsigned"]
+Layer = Literal["watermark", "metadata", "manifest"]
+
+_STATES: dict[str, State] = {"Trusted": "trusted", "Valid": "intact"}
+_UNKNOWN = "nobody vouches for the name {signer!r} in it, which anyone can choose"
+_REASONS = {  # the beginning of a C2PA code -> what it means
+    "assertion.bmffHash": "the video is not the one that was signed: it was changed afterwards",
+    "assertion.dataHash": "the file is not the one that was signed: it was changed afterwards",
+    "assertion.hashedURI": "the signed note itself was changed afterwards",
+    "assertion.": "a statement in the signed note is missing or malformed",
+    "claimSignature": "the signature does not fit the note: it was changed or forged",
+    "signingCredential.expired": "the certificate has run out, and no time stamp of a known server "
+    "tells that the signature is older",
+    "signingCredential": "the certificate is not one that may sign",
+    "timeStamp": "the time stamp is wrong",
+    "ingredient": "the note on what it was made from is wrong",
+    "unreadable": "the signed note is damaged",
+}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What `read_provenance` found out about a file."""
+
+    path: Path
+    disclosed: bool  # whether a mark says that AI drew some of it
+    layers: tuple[Layer, ...]  # which marks say so; the visible label is for eyes
+    state: State  # of the signature
+    explanation: str  # the state in a sentence
+    signer: str | None  # the name in the certificate
+    codes: tuple[str, ...]  # C2PA's codes of what is wrong
+    source_types: tuple[str, ...]  # IPTC's names, from manifest and metadata
+    ingredients: tuple[str, ...]  # what the signature says it was made from
+    watermark_id: str | None  # 10 hexadecimal digits
+    model_sha256: str | None  # of the network that drew the face
+    bases: tuple[str, ...]  # of the consent of the people it was trained on
+    comment: str | None  # of the plain metadata
+    training_allowed: bool  # False if the signature says that AI must not be trained on it
+    contradictions: tuple[str, ...]  # between the marks
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong with the marks that are there."""
+        return self.state != "invalid" and not self.contradictions
+
+    def __str__(self) -> str:
+        """Some lines for people."""
+        marks = ", ".join(self.layers) or "none"
+        verdict = "says that it was modified by AI" if self.disclosed else "has no mark of AI"
+        lines = [
+            f"{self.path}: {verdict}",
+            f"  marks: {marks}",
+            f"  signature: {self.explanation}",
+        ]
+        for name, values in (
+            ("made from", self.ingredients),
+            ("consent", self.bases),
+            ("watermark", (self.watermark_id,) if self.watermark_id else ()),
+            ("beware", self.contradictions),
+        ):
+            if values:
+                lines.append(f"  {name}: {'; '.join(values)}")
+        if not self.disclosed:
+            lines.append("  (No mark does not mean that it is real: marks can be removed.)")
+        return "\n".join(lines)
+
+
+def read_provenance(
+    path: str | os.PathLike[str], trust: str | os.PathLike[str] | bytes | None = None
+) -> Provenance:
+    """Read the marks of a picture, GIF or video: signature, metadata and watermark.
+
+    Args:
+        path: any picture or video, marked or not.
+        trust: root certificates (PEM) of signers and time-stamp servers you know, or their file.
+
+    Raises:
+        FileNotFoundError: if there is no file at `path`.
+        ValueError: if it is neither a picture nor a video.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file at {path}; check the path (now in {Path.cwd()})")
+    mark = read_watermark(path)
+    metadata, manifest = read_metadata(path), read_manifest(path, trust)
+    signed = manifest or Manifest("", (), None, (), (), {}, True)
+    commented = (metadata.comment or "").startswith(LABEL)
+    says: dict[Layer, bool] = {
+        "watermark": mark is not None and mark.face_swap,
+        "metadata": metadata.synthetic or commented,
+        "manifest": signed.state != "Invalid" and any(map(is_synthetic, signed.source_types)),
+    }
+    types = {*signed.source_types, *([metadata.source_type] if metadata.source_type else [])}
+    state, explanation = _explain(manifest)
+    return Provenance(
+        path=path,
+        disclosed=any(says.values()),
+        layers=tuple(layer for layer, there in says.items() if there),
+        state=state,
+        explanation=explanation,
+        signer=signed.signer,
+        codes=signed.failures,
+        source_types=tuple(sorted(each.rpartition("/")[2] for each in types)),
+        ingredients=signed.ingredients,
+        watermark_id=f"{mark.mark_id:010x}" if mark else None,
+        model_sha256=signed.disclosure.get("model_sha256"),
+        bases=tuple(sorted({b for c in signed.disclosure.get("consent", []) for b in c["bases"]})),
+        comment=metadata.comment,
+        training_allowed=signed.training_allowed,
+        contradictions=tuple(_contradictions(mark, metadata, signed)),
+    )
+
+
+def _explain(manifest: Manifest | None) -> tuple[State, str]:
+    """The state of a signature, and a sentence on it."""
+    if manifest is None:
+        return "unsigned", "none"
+    name = _UNKNOWN.format(signer=manifest.signer)
+    state = _STATES.get(manifest.state, "invalid")
+    if state == "trusted":
+        return state, f"intact, signed by {manifest.signer!r}, whom your trust list knows"
+    if state == "intact":
+        return state, f"intact, signer not on a trust list: nothing was changed since, but {name}"
+    wrong = [code for code in manifest.failures if code != "signingCredential.untrusted"]
+    reasons = dict.fromkeys(_reason(code) for code in wrong)
+    return state, f"not valid: {'; '.join(reasons) or 'no reason was given'}"
+
+
+def _reason(code: str) -> str:
+    for beginning, meaning in _REASONS.items():
+        if code.startswith(beginning):
+            return meaning
+    return code
+
+
+def _contradictions(
+    mark: WatermarkFound | None, metadata: Metadata, signed: Manifest
+) -> Iterator[str]:
+    """Where two marks do not tell the same."""
+    named = (signed.disclosure.get("watermark") or {}).get("value")
+    read = f"{mark.mark_id:010x}" if mark else None
+    if named and read and named != read:
+        yield (
+            f"the signed note belongs to watermark {named}, but the picture bears {read}: the "
+            "note may come from another file"
+        )
+    if named and not read:
+        yield f"the signed note belongs to watermark {named}, but the picture bears none"
+    if mark and mark.face_swap and metadata.source_type and not metadata.synthetic:
+        yield "the watermark says that a face was swapped, the metadata say otherwise"
+    if signed.source_types and metadata.source_type:
+        if metadata.source_type not in signed.source_types:
+            yield "signed note and metadata name different kinds of source"
+
+
+def read_watermark(
+    path: str | os.PathLike[str], start_s: float = 0.0, watermark: Watermark | None = None
+) -> WatermarkFound | None:
+    """Look for the invisible mark in a picture, GIF or video.
+
+    In a picture it is looked for at any scale, as it may be a screenshot.
+
+    Args:
+        start_s: where to begin in a video, in seconds.
+        watermark: None takes the public key.
+
+    Raises:
+        FileNotFoundError, ValueError: if the file cannot be read.
+    """
+    path, watermark = Path(path), watermark or Watermark()
+    still = path.suffix.lower() in IMAGE_SUFFIXES
+    frames = iter([read_image(path)]) if still else _some_frames(path, start_s)
+    first = next(frames, None)
+    if first is None or min(first.shape[:2]) < SMALLEST:
+        return None
+    return watermark.read(itertools.chain([first], frames), thorough=still)
+
+
+def _some_frames(path: Path, start_s: float) -> Iterator[Image]:
+    """Frames a little apart, so that the scene changes between them, but not to a clip's end."""
+    if path.suffix.lower() == ".gif":
+        yield from _gif_frames(path)
+        return
+    stride = min(4, max(1, read_video_info(path).frame_count // MAX_FRAMES))
+    yield from read_frames(path, start_s, None, stride)
+
+
+def _gif_frames(path: Path) -> Iterator[Image]:
+    from PIL import Image as Pillow
+    from PIL import ImageSequence, UnidentifiedImageError
+
+    try:
+        with Pillow.open(path) as gif:
+            for frame in ImageSequence.Iterator(gif):
+                yield np.asarray(frame.convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise ValueError(f"expected a GIF, got something else in {path}") from error
+
+
+def training_refused(path: str | os.PathLike[str]) -> bool:
+    """Whether a picture or video bears a signed wish that no AI be trained on it.
+
+    That is a C2PA assertion `training-mining` with "notAllowed", its own or an ingredient's.
+    """
+    manifest = read_manifest(path)
+    return manifest is not None and not manifest.training_allowed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The detector: say of each file which marks it bears.
+
+    Args:
+        arguments: of the command line; None takes those of the program.
+
+    Returns:
+        The exit status, as the text of `provenance` says.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m deepfake_utils.marking",
+        description="Say of each picture or video whether it is marked as modified by AI.",
+        epilog="Exit status: 0 all are, 1 one is not, 2 one cannot be read, 3 marks are wrong.",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", type=Path)
+    parser.add_argument("--trust", type=Path, help="PEM file with the roots of signers you know")
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each file")
+    options = parser.parse_args(arguments)
+    status = 0
+    for path in options.files:
+        try:
+            found = read_provenance(path, options.trust)
+        except (OSError, ValueError) as error:
+            sys.stderr.write(f"{path}: {error}\n")
+            status = max(status, 2)
+            continue
+        record = json.dumps(dataclasses.asdict(found), default=str)
+        sys.stdout.write(f"{record if options.json else found}\n")
+        status = max(status, 3 if not found.sound else 0 if found.disclosed else 1)
+    return status

@@ -1,0 +1,333 @@
+"""An invisible mark in the brightness of a picture: 40 bits that outlive encoding and cropping.
+
+Spread spectrum, as I. J. Cox et al., "Secure Spread Spectrum Watermarking for Multimedia", IEEE
+Trans. Image Processing 6(12), 1997: a faint pattern that is known but for its bits is added, and
+found again by correlation. Here the pattern is a tile of 32x32 chips, laid over the frame again and
+again, the same in every frame. The tile is the sum of ten codes out of 64, each plus or minus: ten
+symbols of 7 bits, which are 40 bits of id and 30 of CRC. An eleventh code, the pilot, is always
+there and tells where a tile begins.
+
+Nothing was read in 214 unmarked pictures at any of the 409 scales of the thorough search: frames
+of clips, whole, cropped, scaled or as JPEG, noise, gradients, grids and drawn screens. At most
+1,600 readings were tried for each of the 39 in which they were counted; one in 2**30 passes by
+chance.
+
+The key is public, so that anyone can read the mark. So anyone can also remove or forge it: it is a
+note that survives honest handling, not a lock.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..images import Image, check_image
+from .codes import GRID, ID_BITS, KIND, SYMBOLS, Plane, best_id, symbols_of, tile_codes
+from .masking import Luma, unseen
+
+MAX_FRAMES = 96  # that the reader adds up: as many as CRF 33 needs
+SMALLEST = 64  # pixels; a picture with a shorter side has no room for a tile
+
+_REFERENCE = 360.0  # short side, in pixels, of the frames for which `chip` is given
+_FINE = 4  # samples along a chip when the reader looks for the tile
+_CANDIDATES = 12  # highest peaks of the pilot that are looked at
+_LOWEST_PEAK = 4.5  # standard deviations; below it is chance
+_CLEAR_PEAK = 5.0  # hardly reached where there is no mark; above it doubtful readings count, too
+_MANY_TRIES, _FEW_TRIES = 4096, 64
+_BLANK = 1e-3  # of the spread that a textured frame has; a mark that can be read leaves far more
+_STOPS = frozenset({4, 16, 48})  # frames after which the reader tries for the first times
+_SHARES = (1.0, 0.9, 0.95, 0.8, 0.85)  # of the short side that a crop may have left
+# Half a percent apart, as a larger error of scale would smear the chips at the frame's far side.
+_ANY_SHARE = tuple(float(share) for share in np.geomspace(0.4, 3.0, 404))
+
+
+@dataclass(frozen=True)
+class WatermarkConfig:
+    """What writer and reader have to agree on, and how strong the mark is."""
+
+    key: bytes = b"deepfake_utils"  # chooses the codes; another key does not read the mark
+    chip: float = 5.0  # side of a chip in pixels of a frame of 360 lines; it grows with the frame
+    pilot: float = 0.5  # the pilot's share of the amplitude
+    strength: float = 1.2  # levels of 255; less on flat and dark ground, more where it is busy
+    psnr_db: float = 42.0  # a busy frame gets a weaker mark rather than a lower PSNR
+    refresh: int = 3  # frames that share a map of busy places, unless the scene changes
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: naming the field, what it should be, and what it is.
+        """
+        if not self.chip >= 2.0:
+            raise ValueError(f"chip: expected at least 2 pixels, got {self.chip}")
+        if not 0.0 < self.pilot < 1.0:
+            raise ValueError(f"pilot: expected between 0 and 1, got {self.pilot}")
+        if self.refresh < 1:
+            raise ValueError(f"refresh: expected at least 1, got {self.refresh}")
+        if not self.strength > 0.0:
+            raise ValueError(f"strength: expected more than 0, got {self.strength}")
+
+
+@dataclass(frozen=True)
+class WatermarkFound:
+    """A mark that was read, its CRC right."""
+
+    mark_id: int  # 40 bits
+    peak: float  # height of the pilot, in standard deviations of what is around it
+    frames: int  # frames added up for it
+    share: float  # of the short side that is left; not 1 if the picture was cropped
+    mirrored: bool
+
+    @property
+    def face_swap(self) -> bool:
+        """Whether this package gave the id."""
+        return self.mark_id >> (ID_BITS - 8) == KIND
+
+
+@dataclass
+class _Change:
+    """What the mark does to a frame, and to the next few if they look the same."""
+
+    more: Luma  # (H, W), added
+    less: Luma  # (H, W), taken away
+    few: Luma  # (h, w), some pixels of the frame
+    wanted: tuple[int, int, int, float, bool]  # what it was made for
+    left: int  # frames that it may still serve
+
+    def serves(self, few: Luma, wanted: tuple[int, int, int, float, bool]) -> bool:
+        """Whether it may be used for another frame."""
+        if self.left <= 0 or wanted != self.wanted:
+            return False
+        return cv2.norm(few, self.few, cv2.NORM_L1) < 8.0 * few.size  # 8 levels on average
+
+
+class Watermark:
+    """Writes and reads the mark.
+
+    Args:
+        config: None takes the public key that all files of this package are marked with.
+    """
+
+    def __init__(self, config: WatermarkConfig | None = None) -> None:
+        self.config = config or WatermarkConfig()
+        self._codes, self._pilot = tile_codes(self.config.key)
+        self._drawn: tuple[tuple[int, int, int], tuple[Plane, float]] | None = None
+        self._last: _Change | None = None
+
+    def write(self, image: Image, mark_id: int, share: float = 1.0) -> Image:
+        """A copy of a picture with the mark added to its brightness.
+
+        Args:
+            image: (H, W, 3) RGB uint8, at least `SMALLEST` pixels high and wide; the frames of a
+                clip in their order.
+            mark_id: 40 bits, 0 to 2**40 - 1.
+            share: of the usual strength; less where the picture bears the same mark already.
+
+        Returns:
+            (H, W, 3) RGB uint8; red, green and blue of a pixel change alike.
+
+        Raises:
+            TypeError, ValueError: if the image is none or too small, or the id too large.
+        """
+        check_image(image)
+        luma = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+        more, less = self._change(luma, mark_id, share, limited=False)
+        brighter = cv2.add(image, cv2.cvtColor(more, cv2.COLOR_GRAY2RGB))
+        marked = cv2.subtract(brighter, cv2.cvtColor(less, cv2.COLOR_GRAY2RGB))
+        return np.asarray(marked, np.uint8)
+
+    def write_luma(
+        self, luma: Luma, mark_id: int, share: float = 1.0, full_range: bool = False
+    ) -> None:
+        """Add the mark to the luma of a video frame, in place, as strongly as `write` does.
+
+        Args:
+            luma: (H, W) uint8; otherwise as for `write`.
+            mark_id: as there.
+            share: as there.
+            full_range: whether black is 0 and white 255 in the luma, instead of 16 and 235.
+
+        Raises:
+            ValueError: if it is too small, or the id too large.
+        """
+        more, less = self._change(luma, mark_id, share, limited=not full_range)
+        cv2.add(luma, more, dst=luma)
+        cv2.subtract(luma, less, dst=luma)
+
+    def read(self, frames: Iterable[Image], thorough: bool = False) -> WatermarkFound | None:
+        """Look for a mark.
+
+        Args:
+            frames: (H, W, 3) RGB uint8 of one size; up to `MAX_FRAMES` of them are added up.
+            thorough: also try any other scale, as of a screenshot, which takes about two seconds.
+
+        Returns:
+            The mark, or None if there is none that can be read.
+
+        Raises:
+            ValueError: if there is no frame.
+        """
+        added: Plane | None = None
+        count = 0
+        for count, frame in enumerate(itertools.islice(frames, MAX_FRAMES), 1):
+            white = self._whiten(frame, 720.0 if thorough else _REFERENCE)
+            added = white if added is None else cv2.add(added, white)
+            if count in _STOPS and (found := self._search(added, count, _SHARES)):
+                return found
+        if added is None:
+            raise ValueError("expected at least one frame to read the watermark of, got none")
+        return self._search(added, count, _SHARES + _ANY_SHARE if thorough else _SHARES)
+
+    def _pitch(self, height: int, width: int) -> float:
+        """Side of a chip in pixels."""
+        return self.config.chip * min(height, width) / _REFERENCE
+
+    def _tile(self, mark_id: int) -> Plane:
+        """The tile of an id, (GRID, GRID), mean square 1."""
+        weight = np.sqrt((1.0 - self.config.pilot**2) / SYMBOLS)
+        tile = self.config.pilot * self._pilot
+        for codes, symbol in zip(self._codes, symbols_of(mark_id), strict=True):
+            sign = -1.0 if symbol & 64 else 1.0
+            tile = tile + weight * sign * codes[symbol & 63]
+        return tile.reshape(GRID, GRID).astype(np.float32)
+
+    def _pattern(self, height: int, width: int, mark_id: int) -> tuple[Plane, float]:
+        """The tile laid over a whole frame, and its root mean square; kept for the next one."""
+        wanted = (height, width, mark_id)
+        if self._drawn is None or self._drawn[0] != wanted:
+            step = 1.0 / self._pitch(height, width)  # chips a pixel
+            tile = self._tile(mark_id)
+            times = (int(height * step) // GRID + 2, int(width * step) // GRID + 2)
+            to_chips = np.array([[step, 0.0, step / 2 - 0.5], [0.0, step, step / 2 - 0.5]])
+            flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+            drawn = cv2.warpAffine(
+                np.tile(tile, times),
+                to_chips,
+                (width, height),
+                flags=flags,
+                borderMode=cv2.BORDER_REFLECT_101,
+            )
+            self._drawn = (wanted, (drawn, float(np.sqrt(np.square(drawn).mean()))))
+        return self._drawn[1]
+
+    def _change(self, luma: Luma, mark_id: int, share: float, limited: bool) -> tuple[Luma, Luma]:
+        """What to add to the brightness of each pixel, and what to take away from it.
+
+        Adding and subtracting bytes is four times faster than adding signed numbers to bytes.
+        """
+        height, width = luma.shape
+        if min(height, width) < SMALLEST:
+            raise ValueError(
+                f"expected a picture of at least {SMALLEST} pixels in height and width, got "
+                f"{width}x{height}, which has no room for the watermark; enlarge it first"
+            )
+        if not 0 <= mark_id < 1 << ID_BITS:
+            raise ValueError(f"mark_id: expected {ID_BITS} bits, got {mark_id}")
+        wanted = (height, width, mark_id, share, limited)
+        few = luma[::8, ::8].copy()
+        if self._last is None or not self._last.serves(few, wanted):
+            pattern, rms = self._pattern(height, width, mark_id)
+            gain = unseen(luma, limited)
+            # 0.98 leaves room for what rounding adds.
+            allowed = 0.98 * 255.0 / 10.0 ** (self.config.psnr_db / 20.0)
+            strongest = allowed / (cv2.norm(gain) / gain.size**0.5 * rms)
+            span = 219.0 / 255.0 if limited else 1.0
+            gain *= share * min(self.config.strength, strongest) * span
+            gain = cv2.resize(gain, (width, height))
+            levels = cv2.add(cv2.multiply(gain, pattern), 128.0, dtype=cv2.CV_8U)  # 128: no change
+            change = cv2.subtract(levels, 128), cv2.subtract(128, levels)
+            self._last = _Change(*change, few, wanted, self.config.refresh)
+        self._last.left -= 1
+        return self._last.more, self._last.less
+
+    def _whiten(self, image: Image, lines: float) -> Plane:
+        """Brightness at up to `lines`, without the scene's coarse shapes, and equally strong."""
+        check_image(image, "frame")
+        luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        height, width = luma.shape
+        if min(height, width) > lines:
+            shrink = lines / min(height, width)
+            wh = (round(width * shrink), round(height * shrink))
+            luma = cv2.resize(luma, wh, interpolation=cv2.INTER_AREA)
+        plane = luma.astype(np.float32)
+        pitch = self._pitch(*plane.shape)
+        plane -= cv2.GaussianBlur(plane, (0, 0), 0.9 * pitch)
+        return _evened(plane, pitch, 0.2)
+
+    def _search(self, added: Plane, frames: int, shares: Sequence[float]) -> WatermarkFound | None:
+        """Try scales, both ways round; the first mark with a right CRC."""
+        pitch = self._pitch(*added.shape)
+        if float(added.std()) < _BLANK * frames:
+            return None  # in what rounding left of blank pictures, chance finds peak upon peak
+        even = _evened(cv2.multiply(added, 1.0 / frames), pitch, 0.05)
+        # The more scales are tried, the fewer doubtful readings may be, or chance would find one.
+        tries = _FEW_TRIES if len(shares) > len(_SHARES) else _MANY_TRIES
+        for share in shares:
+            folded = _fold(even, GRID * pitch / share)
+            # The mirrored frame folds to the mirrored tile, begun elsewhere.
+            for mirrored, tile in ((False, folded), (True, folded[:, ::-1])):
+                for peak, mark_id in self._decode(tile, tries):
+                    return WatermarkFound(mark_id, peak, frames, share, mirrored)
+        return None
+
+    def _decode(self, folded: Plane, tries: int) -> Iterator[tuple[float, int]]:
+        """Peaks of the pilot, and ids there whose CRC is right."""
+        side = len(folded)
+        spectrum = np.fft.rfft2(folded)
+        for power in (0.5, 0.9):  # how far what is left of the scene is flattened
+            flat = spectrum / (np.abs(spectrum) ** power + 1e-9)
+            yield from self._decode_flat(flat, side, tries)
+
+    def _decode_flat(
+        self, spectrum: NDArray[np.complex128], side: int, tries: int
+    ) -> Iterator[tuple[float, int]]:
+        """As `_decode`, of the spectrum of a folded tile."""
+        match = np.fft.irfft2(spectrum * np.conj(_pilot_spectrum(self.config.key)), (side, side))
+        match /= match.std() + 1e-12
+        flat = np.fft.irfft2(spectrum, (side, side))
+        places = np.argsort(match, axis=None)[: -_CANDIDATES - 1 : -1]
+        for row, column in zip(*np.unravel_index(places, match.shape), strict=True):
+            peak = float(match[row, column])
+            if peak < _LOWEST_PEAK:
+                return
+            begun = np.roll(flat, (-row, -column), (0, 1))
+            chips = begun.reshape(GRID, _FINE, GRID, _FINE).mean((1, 3)).ravel()
+            scores = self._codes @ chips.astype(np.float32)
+            mark_id = best_id(scores, tries if peak >= _CLEAR_PEAK else 1)
+            if mark_id is not None:
+                yield peak, mark_id
+
+
+@functools.lru_cache(maxsize=4)
+def _pilot_spectrum(key: bytes) -> NDArray[np.complex128]:
+    """Spectrum of the pilot, drawn as finely as the reader folds."""
+    pilot = np.tile(tile_codes(key)[1].reshape(GRID, GRID), (3, 3))
+    side = GRID * _FINE
+    fine = cv2.resize(pilot, (3 * side, 3 * side), interpolation=cv2.INTER_CUBIC)
+    return np.fft.rfft2(fine[side : 2 * side, side : 2 * side])
+
+
+def _evened(plane: Plane, pitch: float, least: float) -> Plane:
+    """A plane as strong everywhere, so that no part of the picture drowns the others."""
+    power = cv2.GaussianBlur(plane * plane, (0, 0), pitch)
+    return np.asarray(plane / (cv2.sqrt(power) + least), np.float32)
+
+
+def _fold(plane: Plane, period: float) -> Plane:
+    """The mean of all tiles of a frame, (GRID * _FINE, GRID * _FINE)."""
+    side = GRID * _FINE
+    scale = side / period
+    way = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_LINEAR
+    resized = cv2.resize(plane, None, fx=scale, fy=scale, interpolation=way)
+    rows, columns = (-(-length // side) for length in resized.shape)
+    padded = np.zeros((rows * side, columns * side), np.float32)
+    padded[: resized.shape[0], : resized.shape[1]] = resized
+    times = [np.bincount(np.arange(length) % side, minlength=side) for length in resized.shape]
+    total = padded.reshape(rows, side, columns, side).sum((0, 2))
+    return np.asarray(total / np.maximum(np.outer(*times), 1), np.float32)

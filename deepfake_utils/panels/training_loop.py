@@ -1,0 +1,268 @@
+"""What a training panel's thread does: steps, pictures now and then, scores and saves."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import platform
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from ..dataset import Batch
+from ..images import Image
+from ..plotting import plot_losses, prediction_image
+from ..runs.store import CheckpointStore
+from ..training.recipe import Pace
+from ..training.trainer import Trainer
+from .base import png_bytes
+from .jobs import Worker
+
+State = Literal["ready", "running", "paused", "stopped", "finished", "failed"]
+GRID_SHARE, CURVE_SHARE = 0.03, 0.02  # of the time that live pictures may take
+SAVES_A_RUN = 12  # or more, so that none is further away than this:
+SAVE_AT_LEAST_S = 300.0
+SNAPSHOTS = 48  # pictures of the grid that are kept at most, evenly spread over the run
+POINTS = 2000  # of the live curve: a longer history is thinned
+CELL = 96  # side of a face in the live grid in pixels
+
+
+@dataclass(frozen=True)
+class TrainingStatus:
+    """Where a training panel is."""
+
+    step: int  # made so far
+    steps: int  # of the whole run
+    images_per_second: float  # of both people, lately; 0 before it is known
+    eta_s: float  # seconds to the end of the run; infinite before it is known
+    memory_mb: int | None  # the most so far, of the GPU or else of the program; None: not known
+    steps_to_save: int  # to the next save
+    state: State
+
+    def __str__(self) -> str:
+        parts = [f"{self.state}: step {self.step} of {self.steps}"]
+        if self.state == "ready":
+            parts.append("press Start, or call run()")
+        if self.images_per_second:
+            left = f"{self.eta_s / 60.0:.0f} min" if self.eta_s >= 90.0 else f"{self.eta_s:.0f} s"
+            parts += [f"{self.images_per_second:.0f} images a second", f"{left} to go"]
+        if self.memory_mb is not None:
+            parts.append(f"at most {self.memory_mb} MB of memory")
+        if self.state in ("running", "paused"):
+            several = "s" if self.steps_to_save != 1 else ""
+            parts.append(f"{self.steps_to_save} step{several} to the next save")
+        return " · ".join(parts)
+
+
+class Cadence:
+    """When to do something again that shall take only a share of the time.
+
+    Args:
+        share: of the time, 0..1.
+        least_s: seconds from one end to the next beginning, at least.
+    """
+
+    def __init__(self, share: float, least_s: float) -> None:
+        self.share, self.least_s = share, least_s
+        self.spent_s = 0.0
+        self._next = -math.inf
+        self._first = True
+
+    def due(self, now: float) -> bool:
+        """True if it is time, in seconds of some clock."""
+        return now >= self._next
+
+    def took(self, began: float, ended: float) -> None:
+        """Tell when it was done."""
+        cost = ended - began
+        if self._first:  # it also loads libraries, and says nothing of the next ones
+            self._first, cost = False, 0.0
+        self.spent_s += cost
+        self._next = ended + max(self.least_s, cost / self.share - cost)
+
+
+class TrainingLoop:
+    """The work of one panel, and its timing; the arguments are those of `TrainingPanel`.
+
+    Attributes:
+        snapshots: a picture of the grid at each save, RGB uint8.
+        draw: what is done with live pictures, PNG files of the grid and of the losses, each None
+            if it stays as it is; as long as nobody looks it is None, and none are made.
+        tell: called with a sentence at each turn of events, and with "" now and then.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        store: CheckpointStore,
+        show: tuple[Batch, Batch],
+        held: tuple[Batch, Batch],
+        save_every: int | None,
+        minutes: float | None,
+        refresh_s: float,
+    ) -> None:
+        self.trainer, self.store, self.show, self.held = trainer, store, show, held
+        self.save_every, self.minutes = save_every, minutes
+        self.snapshots: list[Image] = []
+        self.draw: Callable[[bytes | None, bytes | None], None] | None = None
+        self.tell: Callable[[str | None], None] = lambda text: None
+        self._apart = 1  # of the saves, each so-manieth is among the snapshots
+        self._saves = 0
+        self._turns: deque[float] = deque(maxlen=100)  # seconds a step, all that goes with it too
+        self._saved_at = trainer.step
+        self._spent_s = 0.0
+        self._grid = Cadence(GRID_SHARE, refresh_s)
+        self._line = Cadence(CURVE_SHARE, 2.0 * refresh_s)
+        self._words = Cadence(1.0, 1.0)
+
+    def __call__(self, worker: Worker) -> None:
+        """Train to the end of the run, or until the worker is stopped; then save."""
+        self._plan()
+        self._check()
+        began = time.monotonic()
+        for _ in self.trainer.run():
+            if self.trainer.step >= self._saved_at + self._interval():
+                self._check()
+            self._look()
+            now = time.monotonic()
+            self._turns.append(now - began)
+            self._spent_s += now - began
+            if not worker.between(self._hold):
+                break
+            began = time.monotonic()  # without what the pause took
+        self._check()
+
+    @property
+    def finished(self) -> bool:
+        """True at the end of the run as planned."""
+        return self.trainer.step >= self.trainer.config.steps
+
+    @property
+    def drawing_share(self) -> float:
+        """What part of the time went into live pictures so far, 0..1."""
+        drawn_s = self._grid.spent_s + self._line.spent_s
+        return drawn_s / self._spent_s if self._spent_s else 0.0
+
+    def status(self, state: State) -> TrainingStatus:
+        """Where it is, and how fast it goes."""
+        step, steps = self.trainer.step, self.trainer.config.steps
+        turn_s = self._turn_s()
+        pace = Pace(turn_s, self.trainer.faces_per_step, max(0, steps - step))
+        return TrainingStatus(
+            step,
+            steps,
+            pace.images_per_second if self._turns else 0.0,
+            pace.eta_s if pace.steps_left else 0.0,
+            memory_mb(self.trainer.device),
+            max(0, min(self._saved_at + self._interval(), steps) - step),
+            state,
+        )
+
+    def save(self) -> Path:
+        """Write a checkpoint."""
+        path = self.trainer.save(self.store)
+        self._saved_at = self.trainer.step
+        return path
+
+    def picture(self, grid: bool = True, curve: bool = True) -> None:
+        """Draw what the network makes of some faces, and the losses, if anybody looks."""
+        if self.draw is None:
+            return
+        faces = None
+        if grid:
+            faces = png_bytes(prediction_image(self.trainer.average, *self.show, CELL))
+        self.draw(faces, self._curve() if curve and self.trainer.history else None)
+
+    def _curve(self) -> bytes:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        history = self.trainer.history
+        figure = plot_losses(history[:: 1 + len(history) // POINTS], self.trainer.scores)
+        canvas = FigureCanvasAgg(figure)
+        figure.set_dpi(90)
+        canvas.draw()
+        return png_bytes(np.asarray(canvas.buffer_rgba())[:, :, :3])
+
+    def _plan(self) -> None:
+        """Make a new run, or one more of a finished run, as long as `minutes`."""
+        if self.minutes is None or (self.trainer.step and not self.finished):
+            return
+        self.tell("timing the first steps")
+        began = time.monotonic()
+        self.trainer.train_step()
+        first_s = time.monotonic() - began
+        # A tenth of the time at most, or a large network would be planned for until it is over.
+        sample = min(20, max(5, int(6.0 * self.minutes / first_s)))
+        self.trainer.plan(self.minutes * (1.0 - GRID_SHARE - CURVE_SHARE) - first_s / 60.0, sample)
+
+    def _check(self) -> None:
+        """Score, save and draw."""
+        if (
+            self.trainer.scores
+            and self.trainer.scores[-1][0] == self.trainer.step == self._saved_at
+        ):
+            return  # the last save of the run was this very step
+        self.trainer.evaluate(*self.held)
+        path = self.save()
+        if self._saves % self._apart == 0:
+            self.snapshots.append(prediction_image(self.trainer.average, *self.show))
+        self._saves += 1
+        if len(self.snapshots) > SNAPSHOTS:
+            self.snapshots, self._apart = self.snapshots[::2], 2 * self._apart
+        self.picture()
+        self.tell(f"saved as {path.name}, {self.trainer.scores[-1][1]:.2f} dB on unseen faces")
+
+    def _hold(self) -> None:
+        """What is done at the beginning of a pause."""
+        self.save()
+        self.picture()
+
+    def _look(self) -> None:
+        """Update what is shown, when it is time."""
+        began = time.monotonic()
+        if self._words.due(began):
+            self.tell(None)
+            self._words.took(began, began)
+        if self.draw is None:
+            return
+        if self._grid.due(began):
+            self.picture(curve=False)
+            self._grid.took(began, time.monotonic())
+        elif self._line.due(began):
+            self.picture(grid=False)
+            self._line.took(began, time.monotonic())
+
+    def _turn_s(self) -> float:
+        return sum(self._turns) / len(self._turns) if self._turns else math.inf
+
+    def _interval(self) -> int:
+        """Steps between two saves."""
+        if self.save_every is not None:
+            return self.save_every
+        share = max(1, self.trainer.config.steps // SAVES_A_RUN)
+        return (
+            share if not self._turns else max(1, min(share, int(SAVE_AT_LEAST_S / self._turn_s())))
+        )
+
+
+def memory_mb(device: torch.device) -> int | None:
+    """The most memory used so far, of a GPU by torch, else of this program; None: not known."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 1e6)
+    return peak_memory_mb()
+
+
+def peak_memory_mb() -> int | None:
+    """The most memory this program ever had, in MB; None where the system does not say."""
+    if importlib.util.find_spec("resource") is None:  # Windows
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if platform.system() == "Darwin" else 1e3))

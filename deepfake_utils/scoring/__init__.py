@@ -1,0 +1,5 @@
+"""How good a swap is, in figures."""
+
+from .plots import plot_scorecard
+
+__all__ = ["plot_scorecard"]

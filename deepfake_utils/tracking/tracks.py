@@ -1,0 +1,145 @@
+"""A person's face through a film: found frame by frame, bridged over short gaps, and steadied.
+
+Landmarks tremble by about a pixel even if the head is still, and a pasted face trembles with them.
+Nothing is smoothed or bridged across a cut. Frames go through one at a time, and only a short
+look-ahead is held back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from ..images import check_points
+from ..landmarks import STEADY, Landmarker
+from ..video import TimedFrame
+from .alignment import alignment_of, move, moves, shape_of
+from .people import CutDetector, FaceChoice, FaceFollower
+from .steadying import Seen, TrackConfig, TrackedFrame, as_found, one_euro, zero_lag
+
+_SMOOTHERS = {"zero-lag": zero_lag, "one-euro": one_euro, "off": as_found}
+
+
+def track_faces(
+    frames: Iterable[TimedFrame],
+    landmarker: Landmarker,
+    config: TrackConfig | None = None,
+    choose: FaceChoice | None = None,
+) -> Iterator[TrackedFrame]:
+    """Follow one person through a film and steady their 68 points.
+
+    Every frame comes out once, in order. The landmarker sees each frame once. A frame comes out
+    as soon as what it depends on has been read: with "zero-lag" at most 3 widths of the wider
+    alignment fit plus `max_gap_s` later, with the others at once or, in a gap, after `max_gap_s`;
+    and never more than 2 `look_ahead` + 2 frames later.
+
+    Args:
+        frames: with rising times, e.g. `video.read_timed_frames(path)`.
+        landmarker: frame -> list of (68, 2) points, largest face first.
+        config: how; None is `TrackConfig()`.
+        choose: whom; None is the largest face of each shot's first frame with one.
+
+    Raises:
+        ValueError: while iterating, if the times do not rise or points are not (68, 2).
+    """
+    config = config or TrackConfig()
+    smooth = _SMOOTHERS[config.smoothing]
+    for run in _runs(frames, landmarker, config, choose):
+        yield from smooth(run, config)
+
+
+def _runs(
+    frames: Iterable[TimedFrame],
+    landmarker: Landmarker,
+    config: TrackConfig,
+    choose: FaceChoice | None,
+) -> Iterator[Iterator[Seen]]:
+    """The frames of the film, parted into runs."""
+    seen = _bridge(_watch(frames, landmarker, config, choose), config)
+    for _, run in groupby(_number_runs(seen), key=lambda each: each.run):
+        yield run
+
+
+def _watch(
+    frames: Iterable[TimedFrame],
+    landmarker: Landmarker,
+    config: TrackConfig,
+    choose: FaceChoice | None,
+) -> Iterator[Seen]:
+    """Find the person in each frame by itself."""
+    cuts, follower = CutDetector(config.min_change), FaceFollower(choose)
+    before_s = -math.inf
+    for frame in frames:
+        image, time_s = frame
+        if not time_s > before_s:
+            raise ValueError(f"expected a frame after {before_s} s, got one at {time_s} s")
+        before_s = time_s
+        faces = [check_points(face, 68, "landmarks") for face in landmarker(image)]
+        cut = cuts(image, follower.jumped(faces, time_s))
+        if cut:
+            follower.reset()
+        raw = follower(image, time_s, faces)
+        if raw is None:
+            yield Seen(frame, "other person" if faces else "no face", cut, follower.track, None)
+        else:
+            yield Seen(
+                frame, "found", cut, follower.track, raw, alignment_of(raw[STEADY]), shape_of(raw)
+            )
+
+
+def _bridge(seen: Iterable[Seen], config: TrackConfig) -> Iterator[Seen]:
+    """Fill in short gaps between two faces of one track, in straight lines."""
+    last: Seen | None = None  # the newest frame with a face
+    gap: list[Seen] = []  # frames since, as long as they may still be bridged
+    for new in seen:
+        if new.cut or last is None or new.track != last.track:
+            yield from gap
+            gap, last = [], None
+        elif new.frame.time_s - last.frame.time_s > config.max_gap_s + 1e-6:
+            yield from gap
+            gap = []
+            last = None if new.raw is None else new
+        if new.raw is not None:
+            if last is not None:
+                for each in gap:
+                    _interpolate(each, last, new)
+            yield from gap
+            gap, last = [], new
+            yield new
+        elif last is None or len(gap) >= config.look_ahead:
+            yield from gap
+            yield new
+            gap, last = [], None
+        else:
+            gap.append(new)
+    yield from gap
+
+
+def _interpolate(each: Seen, before: Seen, after: Seen) -> None:
+    """Give a frame without a face one between those of its neighbours."""
+    if before.alignment is None or after.alignment is None:
+        return
+    if before.shape is None or after.shape is None:
+        return
+    span_s = after.frame.time_s - before.frame.time_s
+    share = (each.frame.time_s - before.frame.time_s) / span_s
+    apart = moves(after.alignment[None], before.alignment)[0]
+    each.alignment = move(before.alignment, share * apart)
+    each.shape = (1.0 - share) * before.shape + share * after.shape
+    each.status = "bridged"
+
+
+def _number_runs(seen: Iterable[Seen]) -> Iterator[Seen]:
+    """Count the runs of frames with a face that no cut, gap or change of person interrupts."""
+    run, before = 0, None
+    for new in seen:
+        together = (
+            before is not None
+            and not new.cut
+            and new.track == before.track
+            and (new.alignment is None) == (before.alignment is None)
+        )
+        run += not together
+        new.run, before = run, new
+        yield new

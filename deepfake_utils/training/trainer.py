@@ -1,0 +1,406 @@
+"""The training loop: one step, and a generator of steps that the caller's own loop drives.
+
+    for result in trainer.run():
+        if result.step % 100 == 0:
+            display(plotting.plot_losses(trainer.history))
+
+Stopping that loop loses nothing: the state is on the trainer, and `run` goes on where it was. On
+many processors or GPUs the same loop runs in each process; give the trainer an
+`accelerate.Accelerator` there.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+import math
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import torch
+
+from ..autoencoder import FaceSwapAutoencoder, Identity
+from ..consent import ConsentNote
+from ..dataset import Batch, Batches
+from ..devices import pick_device, pick_dtype, place
+from ..runs.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_optimizer,
+    optimizer_tensors,
+    save_checkpoint,
+)
+from ..runs.store import CheckpointStore
+from .gradients import Gradients
+from .recipe import Pace, TrainConfig
+from .redrawing import redraw
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+logger = logging.getLogger(__name__)
+
+
+class StepResult(NamedTuple):
+    """What one training step reports."""
+
+    step: int  # counted from 1
+    loss_a: float  # the loss of person A, 0 is perfect
+    loss_b: float  # the same of person B
+
+
+class Trainer:
+    """A network in training: its weights, their running average, and the optimiser.
+
+    Args:
+        model: the network; it is moved to `device`.
+        batches_a: endless pairs of person A, e.g. `dataset.endless_batches(...)`.
+        batches_b: the same of person B.
+        config: how to train.
+        device: None picks the GPU if there is one.
+        accelerator: an `accelerate.Accelerator` of a run with several processes; each then makes
+            its share of every batch, and `device` is the accelerator's.
+
+    Attributes:
+        average: a network with the running mean of the weights: draws better than `model`.
+        history: one `StepResult` a step so far.
+        scores: (step, PSNR in dB) of each `evaluate` so far.
+        step: steps made so far.
+        gradients: makes each step's gradients, in as many pieces as memory asks for.
+        faces_per_step: of both people, in all processes; 0 before the first step.
+
+    Raises:
+        ValueError: if the batches cannot be shared out among the processes.
+    """
+
+    def __init__(
+        self,
+        model: FaceSwapAutoencoder,
+        batches_a: Iterator[Batch],
+        batches_b: Iterator[Batch],
+        config: TrainConfig | None = None,
+        device: str | torch.device | None = None,
+        accelerator: Accelerator | None = None,
+    ) -> None:
+        self.config = config or TrainConfig()
+        self.accelerator = accelerator
+        self.device = accelerator.device if accelerator else pick_device(device)
+        self.processes = accelerator.num_processes if accelerator else 1
+        self.dtype = pick_dtype(self.device, self.config.precision)
+        self.model = place(model, self.device).train()
+        self.model.consent = self._notes(model.consent, batches_a, batches_b)
+        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.batches_a, self.batches_b = batches_a, batches_b
+        # One optimiser over everything: with one for each person the shared encoder would be
+        # stepped twice.
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(),
+            lr=self.config.learning_rate,
+            betas=(self.config.beta1, self.config.beta2),
+            fused=self.device.type in ("cpu", "cuda"),
+        )
+        self.gradients = Gradients(self.model, self.optimizer, self.config, self.dtype, accelerator)
+        for batches in (batches_a, batches_b):
+            self._prepare(batches)
+        self.step = 0
+        self.history: list[StepResult] = []
+        self.scores: list[tuple[int, float]] = []
+        self.faces_per_step = 0
+        self._caution = 1.0  # share of the learning rate that is used; less after a bad step
+
+    def train_step(self) -> StepResult:
+        """One step on one batch of each person.
+
+        A batch without a finite loss or gradient is skipped, and the learning rate halved; it
+        recovers over the next hundred steps.
+
+        Raises:
+            FloatingPointError: if `config.max_skips` steps in a row had to be skipped; the weights
+                stay as they were.
+            MemoryError: if even a batch cut to single faces does not fit into memory.
+            ValueError: if a source of batches has run dry.
+        """
+        for _ in range(self.config.max_skips + 1):
+            a, b = self._next(self.batches_a, "A"), self._next(self.batches_b, "B")
+            loss_a, loss_b, norm = self.gradients(a, b)
+            if math.isfinite(loss_a + loss_b + norm):
+                break
+            self._skip(loss_a, loss_b)
+        else:
+            raise FloatingPointError(
+                f"expected a finite loss, got {loss_a} (A) and {loss_b} (B) at step "
+                f"{self.step + 1} and none in {self.config.max_skips + 1} batches in a row; the "
+                f"weights are those of step {self.step}: save them, then go on with a lower "
+                "learning_rate or precision='float32', and look for broken pictures among the faces"
+            )
+        self.step += 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.rate_at(self.step) * self._caution
+        self.gradients.apply()
+        self.faces_per_step = (len(a.warped) + len(b.warped)) * self.processes
+        self._caution = min(1.0, self._caution * 2.0**0.01)
+        self._update_average()
+        self.history.append(StepResult(self.step, loss_a, loss_b))
+        return self.history[-1]
+
+    def pace(self, sample: int = 20) -> Pace:
+        """Train a few steps and say how fast that went, and what fits into a session.
+
+        Args:
+            sample: how many steps to time; they count as training.
+
+        Raises:
+            ValueError: if `sample` is below 2.
+        """
+        if sample < 2:
+            raise ValueError(f"sample: expected at least 2, got {sample}")
+        self.train_step()  # the first step also sets up the device's libraries
+        seconds = []
+        for _ in range(sample - 1):
+            began = time.monotonic()
+            self.train_step()
+            seconds.append(time.monotonic() - began)
+        left = max(0, self.config.steps - self.step)
+        pace = Pace(statistics.fmean(seconds), self.faces_per_step, left)
+        logger.info("%s", pace)
+        return pace
+
+    def plan(self, minutes: float, sample: int = 20) -> Pace:
+        """Make the run as long as fits into `minutes`, by timing a few of its first steps.
+
+        Args:
+            minutes: how long the whole run may take, these steps included.
+            sample: how many steps to time; they count as training.
+
+        Returns:
+            Its pace; the number of steps is now `config.steps`.
+
+        Raises:
+            ValueError: if `minutes` is not positive or `sample` below 2.
+        """
+        if not minutes > 0.0:
+            raise ValueError(f"minutes: expected more than 0, got {minutes}")
+        began = time.monotonic()
+        pace = self.pace(sample)
+        left = pace.steps_in(minutes - (time.monotonic() - began) / 60.0)
+        if self.processes > 1:  # all must stop at the same step
+            shared = torch.tensor([left], device=self.device)
+            left = int(cast(Any, self.accelerator).reduce(shared, "sum").item()) // self.processes
+        self.config = dataclasses.replace(self.config, steps=self.step + max(0, left))
+        return dataclasses.replace(pace, steps_left=max(0, left))
+
+    def run(self, steps: int | None = None) -> Iterator[StepResult]:
+        """Train, yielding after each step; leave the loop whenever you like.
+
+        Args:
+            steps: how many; None goes on to `config.steps` in all.
+        """
+        last = self.config.steps if steps is None else self.step + steps
+        while self.step < last:
+            yield self.train_step()
+
+    def evaluate(self, held_a: Batch, held_b: Batch) -> float:
+        """How well the averaged network draws faces that were held out of training.
+
+        Args:
+            held_a: faces of A that are not trained on, as `FaceDataset.still` gives them.
+            held_b: the same of B.
+
+        Returns:
+            Mean PSNR of A as A and B as B inside the faces, in dB; also kept in `scores`.
+
+        Raises:
+            ValueError: if the faces come without masks.
+        """
+        held: dict[Identity, Batch] = {"A": held_a, "B": held_b}
+        marks = [
+            redraw(self.average, each, identity, self._there) for identity, each in held.items()
+        ]
+        counts = [len(each.warped) for each in held.values()]
+        score = sum(c * mark for c, mark in zip(counts, marks, strict=True)) / sum(counts)
+        self.scores.append((self.step, score))
+        return score
+
+    def checkpoint(self) -> Checkpoint:
+        """Everything that going on exactly where the run is needs."""
+        extra = {
+            "train": dataclasses.asdict(self.config),
+            "scaler": self.gradients.scaler.state_dict(),
+            "scores": self.scores,
+            "usual_error": self.average.usual_error,
+            "caution": self._caution,
+            "pieces": self.gradients.pieces,
+            "consent": [{"sha256": n.sha256, "bases": list(n.bases)} for n in self.model.consent],
+            "positions": [
+                getattr(batches, "position", None) for batches in (self.batches_a, self.batches_b)
+            ],
+        }
+        history = torch.tensor(self.history, dtype=torch.float64).reshape(-1, 3)
+        average = self.average.state_dict()
+        moments = optimizer_tensors(self.optimizer)
+        return Checkpoint(self.model, self.step, average, moments, history, extra)
+
+    def save(self, where: CheckpointStore | str | os.PathLike[str]) -> Path:
+        """Write a checkpoint that `start_or_resume` and `Trainer.load` continue from.
+
+        Of several processes the first one writes, and the others wait for it.
+
+        Args:
+            where: a store, which keeps the best by `scores` beside the newest, or a single file.
+
+        Raises:
+            ValueError, OSError: as `checkpoint.save_checkpoint`.
+        """
+        store = where if isinstance(where, CheckpointStore) else None
+        path = Path() if isinstance(where, CheckpointStore) else Path(where)
+        if self.accelerator is None or self.accelerator.is_main_process:
+            if store is None:
+                save_checkpoint(path, self.checkpoint())
+            else:
+                fresh = bool(self.scores) and self.scores[-1][0] == self.step
+                path = store.save(self.checkpoint(), self.scores[-1][1] if fresh else None)
+        if self.accelerator is not None:
+            self.accelerator.wait_for_everyone()
+        return path
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        batches_a: Iterator[Batch],
+        batches_b: Iterator[Batch],
+        config: TrainConfig | None = None,
+        device: str | torch.device | None = None,
+        accelerator: Accelerator | None = None,
+    ) -> Trainer:
+        """Continue a run from the checkpoint at `path`.
+
+        Args:
+            config: None takes the settings the run was saved with.
+
+        Raises:
+            FileNotFoundError, ValueError: as `checkpoint.load_checkpoint`, or if the file holds
+                weights only.
+        """
+        saved = load_checkpoint(path)
+        return cls.resume(saved, batches_a, batches_b, config, device, accelerator)
+
+    @classmethod
+    def resume(
+        cls,
+        saved: Checkpoint,
+        batches_a: Iterator[Batch],
+        batches_b: Iterator[Batch],
+        config: TrainConfig | None = None,
+        device: str | torch.device | None = None,
+        accelerator: Accelerator | None = None,
+    ) -> Trainer:
+        """Continue a run from a checkpoint; its batches go on where they were.
+
+        Args:
+            config: None takes the settings the run was saved with.
+
+        Raises:
+            ValueError: if the checkpoint holds weights only, or another kind of state.
+        """
+        if not saved.average or not saved.optimizer or "train" not in saved.extra:
+            raise ValueError(
+                "expected the checkpoint of a training run, got weights only; start a new Trainer "
+                "with them as its model"
+            )
+        try:
+            config = config or TrainConfig(**saved.extra["train"])
+            trainer = cls(saved.model, batches_a, batches_b, config, device, accelerator)
+            trainer._take_up(saved)
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"expected the state of a training run, got another or damaged one ({error}); "
+                "start a new Trainer with load_checkpoint(path).model"
+            ) from error
+        logger.info("continuing at step %d", trainer.step)
+        return trainer
+
+    def _take_up(self, saved: Checkpoint) -> None:
+        """Set everything but the weights to what was saved."""
+        self.average.load_state_dict(saved.average)
+        load_optimizer(self.optimizer, saved.optimizer)
+        extra = saved.extra
+        scaler = dict(extra["scaler"])  # empty where no scaler was needed
+        if self.gradients.scaler.is_enabled() and scaler:
+            self.gradients.scaler.load_state_dict(scaler)
+        self.step, self.gradients.pieces = saved.step, int(extra["pieces"])
+        self._caution = float(extra["caution"])
+        self.average.usual_error = dict(extra["usual_error"])
+        self.scores = [(int(step), float(score)) for step, score in extra["scores"]]
+        rows = [] if saved.history is None else saved.history.tolist()
+        self.history = [StepResult(int(step), a, b) for step, a, b in rows]
+        sources = (self.batches_a, self.batches_b)
+        for batches, position in zip(sources, extra["positions"], strict=True):
+            if isinstance(batches, Batches) and position is not None:
+                batches.seek(int(position))
+            else:
+                logger.warning("these batches cannot be wound forward: going on with other ones")
+
+    def _next(self, batches: Iterator[Batch], name: str) -> Batch:
+        try:
+            return self._there(next(batches))
+        except StopIteration as error:
+            raise ValueError(
+                f"expected endless batches of person {name}, got to their end after step "
+                f"{self.step}; make them with dataset.endless_batches"
+            ) from error
+
+    def _there(self, batch: Batch) -> Batch:
+        """The batch on the training device, in the layout in which convolutions run fastest."""
+        warped = batch.warped.to(self.device, memory_format=torch.channels_last)
+        rest = (part if part is None else part.to(self.device) for part in batch[1:])
+        return Batch(warped, *rest)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _notes(
+        earlier: tuple[ConsentNote, ...], *sources: Iterator[Batch]
+    ) -> tuple[ConsentNote, ...]:
+        """What is passed on of the consent of all people trained on, each note once."""
+        sets = [source.dataset for source in sources if isinstance(source, Batches)]
+        notes = [each.faces.consent.note for each in sets if each.faces.consent is not None]
+        return tuple(dict.fromkeys((*earlier, *notes)))
+
+    def _prepare(self, batches: Iterator[Batch]) -> None:
+        """Have a process make its own part of each batch, where and what this network uses."""
+        network = self.model.config
+        if isinstance(batches, Batches):
+            batches.to(self.device)
+            batches.leave_out(mask=not network.mask, points=not network.landmarks)
+            if self.accelerator is not None:
+                batches.shard(self.accelerator.process_index, self.processes)
+        elif self.processes > 1:
+            raise ValueError(
+                "expected batches from dataset.endless_batches, which processes can share, "
+                f"got {type(batches).__name__}"
+            )
+
+    def _skip(self, loss_a: float, loss_b: float) -> None:
+        """Leave a batch out whose loss or gradient is not finite."""
+        if self.gradients.drop(math.isfinite(loss_a + loss_b)):
+            return
+        self._caution /= 2.0
+        logger.warning(
+            "skipped a batch at step %d without a finite loss or gradient (%g, %g); the learning "
+            "rate is %g of its plan for now",
+            self.step + 1,
+            loss_a,
+            loss_b,
+            self._caution,
+        )
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # A short memory at first, or the untrained weights would linger in the mean.
+        keep = min(self.config.average, (1 + self.step) / (10 + self.step))
+        for mean, now in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            mean.lerp_(now, 1.0 - keep)

@@ -1,0 +1,321 @@
+"""pytest tests/test_marks.py: what is written, read back, tampered with, and read again."""
+
+import datetime
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+from test_marks_outlive import stripped
+
+import deepfake_utils.marking.identity as identities
+from deepfake_utils.consent import ConsentNote
+from deepfake_utils.images import read_image
+from deepfake_utils.marking import c2pa as signing
+from deepfake_utils.marking import marks
+from deepfake_utils.marking.c2pa import sidecar_of
+from deepfake_utils.marking.identity import (
+    Identity,
+    config_folder,
+    local_identity,
+    make_chain,
+    root_of,
+)
+from deepfake_utils.marking.reading import main, training_refused
+from deepfake_utils.marking.writing import (
+    MarkedVideoWriter,
+    Origin,
+    read_provenance,
+    save_figure,
+    write_gif,
+    write_picture,
+)
+from deepfake_utils.marking.xmp import add_xmp, read_metadata, xmp_packet
+from deepfake_utils.plotting import show_images
+from deepfake_utils.samples import sample_clips
+from deepfake_utils.video import VideoWriter, read_frames, read_tags, read_video_info
+
+ALL = ("watermark", "metadata", "manifest")
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return list(read_frames(sample_clips().person_a, 0.0, 0.5))
+
+
+def write_video(path, frames, **options):
+    height, width = frames[0].shape[:2]
+    with MarkedVideoWriter(path, fps=25, size_wh=(width, height), **options) as writer:
+        for frame in frames:
+            writer.write(frame)
+    return path
+
+
+WRITERS = {
+    "v.mp4": write_video,
+    "v.mov": write_video,
+    "v.mkv": write_video,
+    "v.webm": write_video,
+    "p.png": lambda path, frames: write_picture(path, frames[0]),
+    "p.jpg": lambda path, frames: write_picture(path, frames[0]),
+    "g.gif": lambda path, frames: write_gif(path, frames[:3]),
+    "f.png": lambda path, frames: save_figure(path, show_images(frames[:2])),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_writer_writes_all_layers(tmp_path, frames, name):
+    path = tmp_path / name
+    WRITERS[name](path, frames)
+    found = read_provenance(path)
+    assert found.disclosed and found.sound and found.layers == ALL
+    assert found.state == "intact"
+    assert "signer not on a trust list" in found.explanation
+    assert "verified" not in str(found)
+    assert set(found.source_types) == {"compositeWithTrainedAlgorithmicMedia"}
+    assert not found.training_allowed and training_refused(path)
+    assert read_provenance(path, root_of()).state == "trusted"
+    beside = {path.name, f"{path.name}.c2pa"} if path.suffix in (".mkv", ".webm") else {path.name}
+    assert {each.name for each in tmp_path.iterdir()} == beside
+
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    flipped = signing.read_manifest(path, root_of())
+    assert flipped.state == "Invalid"
+    assert any("Hash" in code for code in flipped.failures)
+
+
+def test_a_changed_file_says_so_in_plain_words(tmp_path, frames):
+    path = write_picture(tmp_path / "p.jpg", frames[0])
+    path.write_bytes(path.read_bytes() + b"\0")
+    found = read_provenance(path, root_of())
+    assert found.state == "invalid" and not found.sound
+    assert "changed afterwards" in found.explanation
+    assert found.disclosed and found.layers == ("watermark", "metadata")
+
+
+def test_a_foreign_root_makes_nobody_known(tmp_path, frames):
+    path = write_picture(tmp_path / "p.png", frames[0])
+    assert read_provenance(path, make_chain()[2]).state == "intact"
+
+
+def test_an_expired_signature_is_not_valid(tmp_path, frames):
+    key, chain, root = make_chain(datetime.timedelta(seconds=2))
+    path = write_picture(tmp_path / "p.png", frames[0], identity=Identity(chain, key))
+    assert read_provenance(path, root).state == "trusted"
+    until = identities.valid_until(chain).timestamp()
+    while datetime.datetime.now().timestamp() < until + 1.0:
+        pass
+    found = read_provenance(path, root)
+    assert found.state == "invalid"
+    assert "run out" in found.explanation
+
+
+def test_unmarked_files_have_no_marks():
+    found = read_provenance(sample_clips().person_a)
+    assert not found.disclosed and found.layers == () and found.state == "unsigned"
+    assert found.sound and found.training_allowed
+    assert "does not mean that it is real" in str(found)
+
+
+def test_a_mark_on_the_target_keeps_its_id(tmp_path, frames):
+    first = write_video(tmp_path / "first.mp4", frames)
+    again = list(read_frames(first))
+    second = write_video(tmp_path / "second.mp4", again, origin=Origin(first))
+    one, two = read_provenance(first), read_provenance(second)
+    assert one.watermark_id == two.watermark_id
+    assert two.layers == ALL and two.sound
+    assert two.ingredients == ("target.mp4",)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_a_manifest_moved_to_another_file_is_noticed(tmp_path, frames, suffix):
+    first = write_video(tmp_path / f"first{suffix}", frames)
+    second = write_video(tmp_path / f"second{suffix}", frames)
+    sidecar_of(second).write_bytes(sidecar_of(first).read_bytes())
+    found = read_provenance(second)
+    assert found.state == "invalid" and found.disclosed
+    assert any("another file" in each for each in found.contradictions)
+
+
+def test_metadata_stripped_the_watermark_still_tells(tmp_path, frames):
+    path = write_video(tmp_path / "v.mp4", frames)
+    (tmp_path / "copy").mkdir()
+    copy = stripped(path, tmp_path / "copy")
+    found = read_provenance(copy)
+    assert found.disclosed and found.layers == ("watermark",)
+    assert found.watermark_id == read_provenance(path).watermark_id
+
+
+def test_nothing_names_a_person_but_bases_and_model_travel(tmp_path, frames):
+    target = tmp_path / "anna.mp4"
+    target.write_bytes(sample_clips().person_a.read_bytes())
+    notes = (ConsentNote("a" * 64, ("consent",)), ConsentNote("b" * 64, ("self", "synthetic")))
+    path = tmp_path / "anna_as_berta.png"
+    write_picture(path, frames[0], origin=Origin(target, "c" * 64, notes))
+    found = read_provenance(path)
+    assert found.bases == ("consent", "self", "synthetic")
+    assert found.model_sha256 == "c" * 64
+    assert found.ingredients == ("target.mp4", "face-swap network")
+    assert b"anna" not in path.read_bytes() and b"berta" not in path.read_bytes()
+
+
+def test_only_the_visible_label_can_be_left_out(tmp_path, frames):
+    found = {}
+    for visible in (True, False):
+        path = write_video(tmp_path / f"{visible}.mp4", frames, visible_label=visible)
+        assert read_provenance(path).layers == ALL
+        found[visible] = next(iter(read_frames(path)))[:14, -110:].astype(int)
+    plain = frames[0][:14, -110:]
+    assert np.abs(found[False] - plain).mean() < 6 < 20 < np.abs(found[True] - plain).mean()
+
+
+def test_marks_are_as_strong_in_full_range(tmp_path, frames):
+    found = {}
+    for full in (False, True):
+        path = write_video(tmp_path / f"{full}.mp4", frames, full_range=full)
+        assert read_video_info(path).full_range == full
+        assert read_provenance(path).layers == ALL
+        found[full] = list(read_frames(path))
+    one, two = (np.stack(found[full]).astype(int) for full in (False, True))
+    assert np.abs(one - two).mean() < 2.5  # each has a watermark of its own
+    corners = one[:, :14, -110:], two[:, :14, -110:]
+    for share in (2, 50, 98):  # ground and letters
+        levels = [np.percentile(corner, share) for corner in corners]
+        assert levels[0] == pytest.approx(levels[1], abs=6.0)
+    # A watermark drawn for the other range would be a seventh stronger or weaker.
+    off = [np.square(each - np.stack(frames))[:, 30:].mean() ** 0.5 for each in (one, two)]
+    assert off[0] == pytest.approx(off[1], rel=0.08)
+
+
+def test_label_at_the_beginning_and_after_cuts(tmp_path):
+    ground = [np.full((120, 160, 3), level, np.uint8) for level in (90, 200)]
+    path = tmp_path / "v.mp4"
+    with MarkedVideoWriter(path, fps=1, size_wh=(160, 120), label_at="cuts") as writer:
+        for second in range(12):
+            writer.write(ground[second >= 6])
+    corner = np.array(
+        [image[2:10, -100:].max() - image[60, 0].max() for image in read_frames(path)]
+    )
+    labelled = [abs(int(value)) > 40 for value in corner.astype(np.int8)]
+    assert labelled == [True] * 3 + [False] * 3 + [True] * 3 + [False] * 3
+
+
+def test_the_local_identity_is_made_once_and_kept_private(tmp_path):
+    assert str(config_folder()).startswith(os.environ[identities.FOLDER_VARIABLE])
+    folder = tmp_path / "identity"
+    one, two = local_identity(folder), local_identity(folder)
+    assert one == two
+    assert (folder / "signer.key").stat().st_mode & 0o777 == 0o600
+    assert folder.stat().st_mode & 0o077 == 0
+    years = (identities.valid_until(one.chain) - datetime.datetime.now(datetime.timezone.utc)).days
+    assert 3640 < years < 3660
+    assert one.key.decode() not in repr(one)
+    (folder / "root.pem").unlink()
+    with pytest.raises(ValueError, match=r"root\.pem; move the folder away"):
+        local_identity(folder)
+
+
+def test_an_organisation_signs_with_files_or_a_function(tmp_path, frames):
+    key, chain, root = make_chain()
+    (tmp_path / "key.pem").write_bytes(key)
+    (tmp_path / "chain.pem").write_bytes(chain)
+
+    def sign(data):
+        private = serialization.load_pem_private_key(key, None)
+        r, s = utils.decode_dss_signature(private.sign(data, ec.ECDSA(hashes.SHA256())))
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+    files = Identity.from_files(tmp_path / "chain.pem", tmp_path / "key.pem")
+    for number, identity in enumerate((files, Identity(chain, sign=sign))):
+        path = write_picture(tmp_path / f"{number}.png", frames[0], identity=identity)
+        assert read_provenance(path, root).state == "trusted"
+    with pytest.raises(ValueError, match="either key or sign"):
+        Identity(chain)
+    with pytest.raises(ValueError, match="certificates as PEM"):
+        Identity(b"nonsense", key)
+    with pytest.raises(ValueError, match="algorithm: expected one of"):
+        Identity(chain, key, algorithm="rsa")
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "p.png", "g.gif"])
+def test_what_cannot_be_signed_is_not_written(tmp_path, frames, name, monkeypatch):
+    wrong = Identity(make_chain()[1], make_chain()[0])  # the key of another chain
+    monkeypatch.setattr(marks, "local_identity", lambda: wrong)
+    path = tmp_path / "out" / name
+    with pytest.raises(OSError, match="nothing is written: check the certificate chain"):
+        WRITERS[name](path, frames)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_without_c2pa_nothing_is_written(tmp_path, frames, monkeypatch):
+    monkeypatch.setitem(sys.modules, "c2pa", None)
+    with pytest.raises(ImportError, match="pip install c2pa-python"):
+        write_picture(tmp_path / "p.png", frames[0])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_xmp_is_put_where_it_is_found_and_broken_files_are_refused(tmp_path, frames):
+    with VideoWriter(tmp_path / "v.mp4", fps=25, size_wh=(384, 384), comment="hello") as writer:
+        writer.write(frames[0])
+    path = tmp_path / "v.mp4"
+    assert read_metadata(path).source_type is None
+    assert read_metadata(path).comment == "hello" == read_tags(path)["comment"]
+    packet = xmp_packet("A & B <c>", 'a "tool"')
+    add_xmp(path, packet)
+    assert read_metadata(path).synthetic
+    assert path.read_bytes().endswith(packet)
+    path.write_bytes(path.read_bytes() + b"rest")
+    with pytest.raises(ValueError, match="boxes up to the end"):
+        add_xmp(path, packet)
+    (tmp_path / "t.txt").write_text("text that is no picture")
+    with pytest.raises(ValueError, match="expected JPEG, PNG, GIF, MP4 or MOV"):
+        add_xmp(tmp_path / "t.txt", packet)
+
+
+def test_the_detector_for_everybody(tmp_path, frames):
+    marked = write_picture(tmp_path / "p.png", frames[0])
+    changed = tmp_path / "changed.png"
+    changed.write_bytes(marked.read_bytes() + b"\0")
+    plain, none = sample_clips().person_b_as_a, tmp_path / "none.png"
+
+    def detector(*arguments):
+        command = [sys.executable, "-m", "deepfake_utils.marking", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    done = detector(marked, "--json", "--trust", config_folder() / "identity" / "root.pem")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["state"] == "trusted"
+    assert main([str(marked), str(plain)]) == 1
+    assert main([str(none), str(plain)]) == 2
+    assert main([str(changed), str(none)]) == 3
+
+
+def test_wrong_arguments_say_so(tmp_path, frames):
+    with pytest.raises(ValueError, match=r"\.jpeg, \.jpg, \.png, got 'p\.webp'"):
+        write_picture(tmp_path / "p.webp", frames[0])
+    with pytest.raises(ValueError, match=r"at least 64 pixels .* enlarge"):
+        MarkedVideoWriter(tmp_path / "v.mp4", fps=25, size_wh=(64, 48))
+    with pytest.raises(ValueError, match="label_at: expected"):
+        MarkedVideoWriter(tmp_path / "v.mp4", fps=25, size_wh=(64, 64), label_at="never")
+    with pytest.raises(FileNotFoundError, match="no file at"):
+        read_provenance(tmp_path / "none.mp4")
+    with pytest.raises(ValueError, match="expected a video"):
+        (tmp_path / "t.mp4").write_text("text")
+        read_provenance(tmp_path / "t.mp4")
+    assert not (tmp_path / "v.mp4").exists()
+
+
+def test_a_picture_that_repeats_itself_shows_its_watermark_all_the_same(tmp_path, frame):
+    face = cv2.resize(frame[60:300, 40:280], (112, 112), interpolation=cv2.INTER_AREA)
+    grid = np.tile(face, (4, 6, 1))
+    path = write_picture(tmp_path / "grid.png", grid)
+    assert "watermark" in read_provenance(path).layers
+    off = read_image(path).astype(int)[40:] - grid[40:]
+    assert 10 * np.log10(255**2 / np.square(off).mean()) > 30.0

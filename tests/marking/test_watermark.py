@@ -1,0 +1,200 @@
+"""pytest tests/test_watermark.py"""
+
+import cv2
+import numpy as np
+import pytest
+
+from deepfake_utils.lessons.attacks import ATTACKS, encoded, jpeg, resized, survival
+from deepfake_utils.marking import watermark
+from deepfake_utils.marking.codes import ID_BITS, KIND, new_mark_id
+from deepfake_utils.marking.watermark import Watermark, WatermarkConfig
+from deepfake_utils.samples import sample_clips
+from deepfake_utils.video import read_frames
+
+MARK_ID = KIND << 32 | 0x12345678
+
+
+def psnr(one, other):
+    return 10 * np.log10(255.0**2 / np.square(one.astype(float) - other).mean())
+
+
+@pytest.fixture(scope="module")
+def clip():
+    """96 frames of person A, as many as the reader adds up."""
+    return list(read_frames(sample_clips().person_a, 14.0, 14.0 + 96 / 25))[:96]
+
+
+@pytest.fixture(scope="module")
+def survived(clip):
+    return survival(clip, MARK_ID)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_the_mark_comes_through(survived, attack):
+    found = survived[attack]
+    assert found is not None
+    assert found.mirrored == (attack == "mirrored")
+    assert found.face_swap
+
+
+@pytest.mark.parametrize("wh", [(640, 360), (384, 384), (1280, 720), (240, 426)])
+def test_it_is_faint_and_read_at_any_size(frame, wh):
+    image = cv2.resize(frame, wh, interpolation=cv2.INTER_AREA)
+    before = image.copy()
+    mark = Watermark()
+    marked = mark.write(image, MARK_ID)
+    assert np.array_equal(image, before)
+    assert marked.shape == image.shape and marked.dtype == np.uint8
+    assert 42.0 <= psnr(image, marked) < 50.0
+    assert mark.read([marked]).mark_id == MARK_ID
+
+
+def test_it_changes_brightness_and_not_colour(frame):
+    change = Watermark().write(frame, MARK_ID).astype(int) - frame
+    inside = (frame > 20).all(axis=2) & (frame < 235).all(axis=2)
+    assert (change[inside] == change[inside][:, :1]).all()
+
+
+def test_a_busy_picture_stays_above_the_promised_psnr(rng):
+    noise = rng.integers(0, 256, (180, 180, 3), np.uint8)
+    image = cv2.resize(noise, (360, 360), interpolation=cv2.INTER_LINEAR)
+    assert psnr(image, Watermark().write(image, MARK_ID)) >= 42.0
+
+
+@pytest.mark.parametrize(("level", "most"), [(0, 0.7), (30, 0.8), (128, 1.1), (255, 1.1)])
+def test_flat_ground_is_hardly_changed(level, most):
+    image = np.full((360, 640, 3), level, np.uint8)
+    marked = Watermark().write(image, MARK_ID)
+    assert np.square(marked.astype(float) - image).mean() ** 0.5 < most
+    assert Watermark().read([marked]).mark_id == MARK_ID
+
+
+def test_an_edge_does_not_make_the_flat_ground_beside_it_show():
+    image = np.zeros((360, 640, 3), np.uint8)
+    image[:, :320], image[:, 320:] = 90, 200
+    change = np.abs(Watermark().write(image, MARK_ID)[..., 0].astype(int) - image[..., 0])
+    assert change[:, 300:312].mean() < 1.5 * change[:, 100:200].mean()
+
+
+def test_nothing_is_read_where_there_is_nothing(clip, rng):
+    mark = Watermark()
+    assert mark.read(clip[:16]) is None
+    assert mark.read([clip[0]], thorough=True) is None
+    assert mark.read(rng.integers(0, 256, (4, 360, 640, 3), np.uint8)) is None
+
+
+@pytest.mark.parametrize("level", [0, 37, 100, 128, 200, 255])
+def test_no_reading_is_tried_in_a_blank_picture(level, monkeypatch):
+    # Chance finds peaks in what rounding leaves of it; to read at each of them took 40 seconds.
+    monkeypatch.setattr(watermark, "best_id", lambda scores, tries: pytest.fail("tried to read"))
+    blank = np.full((360, 480, 3), level, np.uint8)
+    assert Watermark().read([blank], thorough=True) is None
+
+
+def screen(rng, picture, dark):
+    """A window with lines of text and a picture, as a screenshot shows it."""
+    image = np.full((720, 1280, 3), 25 if dark else 245, np.uint8)
+    image[:48] = 90
+    for row in range(90, 700, 27):
+        letters = "".join(rng.choice(list("abcdefghijklmnop     "), 90))
+        ink = (220,) * 3 if dark else (30,) * 3
+        cv2.putText(image, letters, (20, row), cv2.FONT_HERSHEY_SIMPLEX, 0.5, ink, 1, cv2.LINE_AA)
+    image[200 : 200 + len(picture), 700 : 700 + picture.shape[1]] = picture
+    return image
+
+
+def unmarked(frame, rng):
+    """Pictures with fine texture, or that repeat themselves as a mark does."""
+    noise = rng.integers(0, 256, (400, 600, 3), np.uint8)
+    slope = np.add.outer(np.linspace(0, 90, 400), np.linspace(0, 120, 600))
+    waves = 128 + 100 * np.sin(slope)
+    row, column = np.mgrid[:480, :640]
+    return {
+        "frame": frame,
+        "crop": frame[40:330, 60:340].copy(),
+        "enlarged": resized([frame], 1.7)[0],
+        "jpeg": jpeg([frame], 40)[0],
+        "noise": noise,
+        "soft noise": cv2.GaussianBlur(noise, (0, 0), 2.5),
+        "blocks": np.kron(noise[:90, :120], np.ones((5, 5, 1), np.uint8)),
+        "slope": cv2.merge([np.rint(slope).astype(np.uint8)] * 3),
+        "waves": cv2.merge([np.rint(waves).astype(np.uint8)] * 3),
+        "checks": cv2.merge([((row // 11 + column // 11) % 2 * 200).astype(np.uint8)] * 3),
+        "tiles": np.tile(cv2.resize(frame, (154, 154)), (4, 6, 1)),
+        "light screen": screen(rng, frame, False),
+        "dark screen": screen(rng, frame, True),
+    }
+
+
+@pytest.mark.slow
+def test_the_thorough_search_reads_nothing_where_there_is_nothing(frame, rng):
+    read = {
+        name: Watermark().read([image], thorough=True)
+        for name, image in unmarked(frame, rng).items()
+    }
+    assert len(read) == 13
+    assert {name: found for name, found in read.items() if found} == {}
+
+
+def test_another_key_reads_nothing(frame):
+    marked = Watermark(WatermarkConfig(key=b"other")).write(frame, MARK_ID)
+    assert Watermark().read([marked]) is None
+    assert Watermark(WatermarkConfig(key=b"other")).read([marked]).mark_id == MARK_ID
+
+
+def test_the_same_mark_twice_is_still_read(clip):
+    mark = Watermark()
+    once = [mark.write(image, MARK_ID) for image in clip[:8]]
+    twice = [mark.write(image, MARK_ID, share=0.5) for image in encoded(once)]
+    assert mark.read(encoded(twice, options={"crf": "28"})).mark_id == MARK_ID
+
+
+def test_the_codes_never_change():
+    # Were they to, no mark written before would be read any more.
+    tile = Watermark()._tile(MARK_ID)
+    assert tile.shape == (32, 32)
+    assert np.square(tile).mean() == pytest.approx(1.0, abs=1e-5)
+    assert (np.round(tile[0, :6], 3) == TILE).all(), np.round(tile[0, :6], 3).tolist()
+
+
+TILE = np.float32(
+    [
+        0.5950000286102295,
+        1.5950000286102295,
+        2.1429998874664307,
+        -1.0479999780654907,
+        0.5,
+        -0.5950000286102295,
+    ]
+)
+
+
+def test_any_id_of_40_bits_comes_back(frame):
+    for mark_id in (0, 1, (1 << ID_BITS) - 1):
+        found = Watermark().read([Watermark().write(frame, mark_id)])
+        assert found.mark_id == mark_id and not found.face_swap
+    ids = {new_mark_id() for _ in range(100)}
+    assert len(ids) == 100 and all(each >> 32 == KIND for each in ids)
+
+
+def test_a_picture_of_another_scale_is_read_if_looked_at_thoroughly(frame):
+    marked = Watermark().write(frame, MARK_ID)
+    (enlarged,) = resized([marked], 1.37)
+    part = enlarged[60:460, 40:400].copy()
+    assert Watermark().read([part]) is None
+    assert Watermark().read([part], thorough=True).mark_id == MARK_ID
+
+
+def test_wrong_arguments_say_so(frame):
+    mark = Watermark()
+    with pytest.raises(ValueError, match=r"at least 64 pixels .* got 100x40"):
+        mark.write(frame[:40, :100].copy(), MARK_ID)
+    with pytest.raises(ValueError, match="expected 40 bits, got"):
+        mark.write(frame, 1 << 40)
+    with pytest.raises(TypeError, match="uint8"):
+        mark.write(frame / 255.0, MARK_ID)
+    with pytest.raises(ValueError, match="at least one frame"):
+        mark.read([])
+    for wrong in ({"chip": 1.0}, {"pilot": 1.0}, {"strength": 0.0}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected"):
+            WatermarkConfig(**wrong)
