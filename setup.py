@@ -34,6 +34,7 @@ setup(
         "av>=14",
         "c2pa-python>=0.38",
         "cryptography>=42",
+        "filelock>=3.13",
         "matplotlib>=3.8",
         "ipywidgets>=7.7",
         "gdown>=5.1",
@@ -50,7 +51,6 @@ setup(
         "browser": ["jupyterlab>=4.2", "playwright>=1.48"],  # to test the notebooks in Chromium
         "dev": [
             "accelerate",
-            "filelock",
             "ipykernel",
             "mypy",
             "nbclient",

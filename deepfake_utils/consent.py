@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from .images import whole_file
+from .files import whole_file
 
 CONSENT_FILE = "consent.json"
 SCHEMA_FILE = Path(__file__).parent / "data" / "consent.schema.json"

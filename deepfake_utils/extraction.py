@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from .consent import Consent, Subject, read_consent, write_consent
 from .faces import CROP_COVERAGE, align_face, mean_face
-from .images import Image, Points, check_points, list_images, read_image, whole_file, write_image
+from .files import whole_file
+from .images import Image, Points, check_points, list_images, read_image, write_image
 from .landmarks import Landmarker
 from .marking.reading import training_refused
 from .tracking.people import FaceChoice

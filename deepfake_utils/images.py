@@ -10,11 +10,9 @@ functions at the end of this file are the border between them.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import typing
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,8 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from .files import whole_file
 
 Image = NDArray[np.uint8]  # (H, W, 3), RGB, 0..255
 Points = NDArray[np.float64]  # (N, 2), (x, y) in pixels
@@ -143,42 +143,6 @@ def write_image(path: str | os.PathLike[str], image: Image, *, png_compression: 
     with whole_file(path) as part:
         part.write_bytes(data.tobytes())
     return path
-
-
-@contextlib.contextmanager
-def whole_file(path: Path, durable: bool = False) -> Iterator[Path]:
-    """A hidden file beside `path` to write to, which takes its place if all went well.
-
-    Args:
-        durable: wait until the file and its new name are on the disk, so that they also outlive
-            a power cut.
-
-    Raises:
-        OSError: if the folder cannot be made or written; a file at `path` stays as it was.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        if durable:
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())
-        part.replace(path)
-        if durable:
-            flush_folder(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def flush_folder(folder: Path) -> None:
-    """Wait until the names of the files in `folder` are on the disk, where the system can."""
-    # Windows and some network drives cannot; a renamed file is whole there all the same.
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:

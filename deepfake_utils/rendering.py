@@ -18,7 +18,8 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
-from .images import Image, whole_file, write_image
+from .files import whole_file
+from .images import Image, write_image
 from .marking.c2pa import Origin
 from .marking.label import DISCLOSURE
 from .marking.writing import MarkedVideoWriter, write_picture

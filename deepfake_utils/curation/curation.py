@@ -13,7 +13,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ..images import check_one_of, whole_file
+from ..files import whole_file
+from ..images import check_one_of
 from ..scoring.identity import IdentityModel, identity_available
 from .folder import CropFolder, read_object
 from .inspection import (

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..extraction import FACES_FILE, read_record
-from ..images import flush_folder, whole_file
+from ..files import flush_folder, whole_file
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ..images import Image, whole_file
+from ..files import whole_file
+from ..images import Image
 from .c2pa import (
     SIDECAR,
     TOOL,

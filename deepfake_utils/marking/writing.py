@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..images import Image, check_image, whole_file
+from ..files import whole_file
+from ..images import Image, check_image
 from ..video import VideoWriter
 from .c2pa import Origin
 from .identity import Identity

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..consent import Subject, write_consent
-from ..images import whole_file
+from ..files import whole_file
 from .base import has_widgets
 from .form_fields import form_fields
 from .form_view import FormView

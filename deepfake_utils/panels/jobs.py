@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
-from typing import IO, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 Result = TypeVar("Result")
 
@@ -131,28 +129,3 @@ def working(name: str) -> Worker | None:
     """The worker of that name which is at work in this program, if there is one."""
     found = (each for each in threading.enumerate() if isinstance(each, Worker))
     return next((each for each in found if each.name == name), None)
-
-
-def take_lock(path: Path) -> IO[bytes]:
-    """Hold a file that only one program at a time can hold, until it is closed or the program ends.
-
-    Where the system has no such locks (Windows, some network drives) nothing is held.
-
-    Raises:
-        BlockingIOError: if another one holds it.
-        OSError: if the file cannot be made.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("ab")
-    if importlib.util.find_spec("fcntl") is None:
-        return file
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise
-    except OSError:  # a drive that knows no locks
-        pass
-    return file

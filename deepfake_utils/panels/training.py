@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..dataset import Batch, Batches, endless_batches
+from ..files import take_lock
 from ..images import Image
 from ..plotting import GRID_TITLES, plot_losses, plot_pairs, plot_prediction_grid
 from ..runs.store import CheckpointStore
 from ..training.trainer import Trainer
 from .base import has_widgets
-from .jobs import Worker, take_lock, working
+from .jobs import Worker, working
 from .training_loop import State, TrainingLoop, TrainingStatus
 from .training_view import TrainingView
 
@@ -133,8 +134,10 @@ class TrainingPanel:
             ) from error
 
         def work(worker: Worker) -> None:
-            with lock:
+            try:
                 self._loop(worker)
+            finally:
+                lock.release()
 
         self._worker = Worker(_name(self.store), work, self._ended, self)
         atexit.register(self.stop)  # a kernel that is shut down saves first

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from ..autoencoder import IDENTITIES, AutoencoderConfig, FaceSwapAutoencoder
 from ..consent import ConsentNote
 from ..devices import pick_device
-from ..images import whole_file
+from ..files import whole_file
 
 FORMAT = "deepfake-utils-2"
 Tensors = dict[str, torch.Tensor]
@@ -253,21 +253,6 @@ def _seed_names() -> dict[str, str]:
 
 
 SEED_NAMES = _seed_names()
-
-
-def set_aside(path: Path) -> Path:
-    """Rename a file or folder so that its name is free: run -> run-1, or the next free number.
-
-    Returns:
-        Where it is now.
-
-    Raises:
-        OSError: if it cannot be renamed.
-    """
-    number = 1
-    while (free := path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
-        number += 1
-    return path.rename(free)
 
 
 def _check_name(path: str | os.PathLike[str]) -> Path:

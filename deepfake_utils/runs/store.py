@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from ..devices import pick_device
-from ..images import flush_folder, whole_file
+from ..files import flush_folder, whole_file
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 logger = logging.getLogger(__name__)

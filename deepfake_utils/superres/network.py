@@ -28,7 +28,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..devices import pick_device, pick_dtype, place
-from ..images import Image, to_image, to_tensor, whole_file
+from ..files import whole_file
+from ..images import Image, to_image, to_tensor
 
 FORMAT = "deepfake-utils-superres-1"
 SCALES = (2, 3, 4)

@@ -12,7 +12,8 @@ import torch
 
 from ..autoencoder import FaceSwapAutoencoder
 from ..dataset import Batch
-from ..runs.checkpoint import load_checkpoint, set_aside
+from ..files import set_aside
+from ..runs.checkpoint import load_checkpoint
 from ..runs.store import CheckpointStore
 from .recipe import TrainConfig
 from .trainer import Trainer

@@ -13,7 +13,8 @@ import torch
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
 from deepfake_utils.dataset import FaceDataset, endless_batches
-from deepfake_utils.panels.jobs import Worker, take_lock, working
+from deepfake_utils.files import take_lock
+from deepfake_utils.panels.jobs import Worker, working
 from deepfake_utils.panels.training import TrainingPanel, running
 from deepfake_utils.panels.training_loop import Cadence
 from deepfake_utils.panels.training_project import NetworkChoice, train
@@ -161,7 +162,7 @@ def test_a_second_panel_of_a_store_is_refused_until_the_first_has_stopped(make):
 @pytest.mark.skipif(sys.platform == "win32", reason="no fcntl")
 def test_another_program_that_trains_the_store_is_respected(make, tmp_path):
     program = (
-        "import sys; from pathlib import Path; from deepfake_utils.panels.jobs import take_lock\n"
+        "import sys; from pathlib import Path; from deepfake_utils.files import take_lock\n"
         "lock = take_lock(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "run.lock")]
@@ -174,7 +175,7 @@ def test_another_program_that_trains_the_store_is_respected(make, tmp_path):
         assert panel.status.state == "ready"
         other.stdin.close()
     assert panel.run().step == 2
-    take_lock(tmp_path / "run.lock").close()
+    take_lock(tmp_path / "run.lock").release()
 
 
 def test_what_goes_wrong_is_kept_and_can_be_mended(make, tmp_path):
