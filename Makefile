@@ -12,7 +12,7 @@ INSTALL := -m pip --disable-pip-version-check install -qq -c constraints.txt
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fan demo test test-slow test-real test-gpu test-browser lint format constraints \
+.PHONY: help setup fan demo test test-colab-python setup-colab-python test-slow test-real test-gpu test-browser lint format constraints \
         clean
 
 help: ## this list
@@ -66,6 +66,16 @@ demo: $(STAMP) ## run the quick-start notebook on the sample clips; results are 
 # Two files at a time: threads of two processes would only wait for each other, so one each.
 test: $(STAMP) ## the fast tests; ARGS="..." goes to pytest
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+
+# Colab's Python, in an environment of its own; pyenv's interpreters are not all on the path.
+COLAB_PYTHON := 3.13
+FIND_COLAB := $(shell for python in python$(COLAB_PYTHON) \
+  "$$(pyenv root 2>/dev/null)"/versions/$(COLAB_PYTHON).*/bin/python; do \
+  "$$python" -c 'import ensurepip, venv' 2>/dev/null && echo "$$python" && break; done)
+setup-colab-python test-colab-python: ## the fast tests on Colab's Python, if this machine has it
+	@[ -n "$(FIND_COLAB)" ] || { echo "$@: no Python $(COLAB_PYTHON) here, nothing is done"; exit 0; }; \
+	$(MAKE) --no-print-directory VENV=.venv-$(COLAB_PYTHON) PYTHON=$(FIND_COLAB) \
+	  $(@:%-colab-python=%)
 
 test-slow: $(STAMP) $(VENV)/ipywidgets7 ## every notebook, Colab rehearsed, and other slow tests
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -m slow -n 2 --dist worksteal $(ARGS)
