@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -17,11 +17,10 @@ from ..detectors.pose import head_pose
 from ..extraction import FACES_FILE, crop_landmarks
 from ..faces import CROP_COVERAGE
 from ..images import Image, Points, read_image
-from ..landmarks import INNER
-from ..scoring.colour_difference import to_lab
 from ..scoring.expression import mouth_opening, visible_eyelid_closing
 from ..scoring.identity import IdentityModel
-from ..scoring.likeness import sharpness
+from ..scoring.likeness import inner_hull, sharpness
+from ..scoring.seam import to_lab
 
 SIDE = 256  # pixels: every crop is measured at this side and the usual coverage
 # Of the sharpness at that side. The sample people have 0.15 to 0.22; blurred by a Gaussian of 1.5
@@ -62,15 +61,9 @@ class FaceMeasures:
         object.__setattr__(self, "contrast", tuple(self.contrast))
 
 
-class FaceFolder(NamedTuple):
-    """The crops that faces.json lists, as far as their files are there."""
-
-    names: tuple[str, ...]  # in the order of the frames
-    paths: tuple[Path, ...]
-    record: dict[str, Any]  # faces.json
-
-
-def measure_faces(faces: FaceFolder, identity: IdentityModel | None) -> list[FaceMeasures]:
+def measure_faces(
+    paths: Sequence[Path], record: Mapping[str, Any], identity: IdentityModel | None
+) -> list[FaceMeasures]:
     """Look at every crop; takes some 12 ms each on one core, with `identity` 80 ms more.
 
     The crops come at one size and coverage, whatever theirs are, so that sets can be compared: a
@@ -84,7 +77,8 @@ def measure_faces(faces: FaceFolder, identity: IdentityModel | None) -> list[Fac
     That one also falls with expression and light, but what is no face, or covered, falls further.
 
     Args:
-        faces: which.
+        paths: the crops, in the order of the frames.
+        record: what their folder's faces.json says.
         identity: tells whose face it is; None for the correlation.
 
     Raises:
@@ -92,17 +86,16 @@ def measure_faces(faces: FaceFolder, identity: IdentityModel | None) -> list[Fac
     """
     rows: list[dict[str, Any]] = []
     thumbs, descriptors = [], []
-    pairs = list(zip(faces.names, faces.paths, strict=True))
-    for name, path in tqdm(pairs, "look at the faces", leave=False, delay=2.0):
-        entry = faces.record["faces"][name]
-        coverage = float(faces.record.get("coverage", CROP_COVERAGE))
+    coverage = float(record.get("coverage", CROP_COVERAGE))
+    for path in tqdm(paths, "look at the faces", leave=False, delay=2.0):
+        entry = record["faces"][path.name]
         image = read_image(path)
         try:
             points = crop_landmarks(entry)
             scale = math.sqrt(abs(np.linalg.det(np.asarray(entry["matrix"], np.float64)[:, :2])))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"expected 'landmarks' (68, 2) and 'matrix' (2, 3) of {name} in "
+                f"expected 'landmarks' (68, 2) and 'matrix' (2, 3) of {path.name} in "
                 f"{path.parent / FACES_FILE}, got something else ({error!r}); extract the faces "
                 "again"
             ) from error
@@ -110,7 +103,7 @@ def measure_faces(faces: FaceFolder, identity: IdentityModel | None) -> list[Fac
         if identity is not None:
             descriptors.append(identity(image, points))
         size = coverage * len(image) / scale
-        rows.append({"name": name, "frame": int(entry.get("frame", 0)), "size": size})
+        rows.append({"name": path.name, "frame": int(entry.get("frame", 0)), "size": size})
         rows[-1].update(_look(*_usual(image, points, coverage)))
     if descriptors:
         likeness = _to_median(np.stack(descriptors))
@@ -122,10 +115,10 @@ def measure_faces(faces: FaceFolder, identity: IdentityModel | None) -> list[Fac
     ]
 
 
-def read_thumbs(faces: FaceFolder) -> Thumbs:
-    """The inner faces in grey, for `near_duplicates`."""
-    coverage = float(faces.record.get("coverage", CROP_COVERAGE))
-    return np.stack([_thumb(read_image(path), coverage) for path in faces.paths])
+def read_thumbs(paths: Sequence[Path], record: Mapping[str, Any]) -> Thumbs:
+    """The inner faces in grey, for `near_duplicates`; arguments as of `measure_faces`."""
+    coverage = float(record.get("coverage", CROP_COVERAGE))
+    return np.stack([_thumb(read_image(path), coverage) for path in paths])
 
 
 def near_duplicates(
@@ -202,9 +195,7 @@ def _usual(image: Image, points: Points, coverage: float) -> tuple[Image, Points
 def _look(image: Image, points: Points) -> dict[str, Any]:
     """What one crop shows."""
     yaw, pitch, _ = head_pose(points, image.shape[:2]).angles_deg
-    hull = cv2.convexHull(np.rint(points[INNER]).astype(np.int32))
-    inside = cv2.fillConvexPoly(np.zeros(image.shape[:2], np.uint8), hull, 1) > 0
-    lab = to_lab(image)[inside]
+    lab = to_lab(image)[inner_hull(points, image.shape[:2])]
     return {
         "sharpness": sharpness(image, points),
         "yaw": float(yaw),
