@@ -23,12 +23,12 @@ from ..scoring.likeness import inner_hull, sharpness
 from ..scoring.seam import to_lab
 
 SIDE = 256  # pixels: every crop is measured at this side and the usual coverage
-# Of the sharpness at that side. The sample people have 0.15 to 0.22; blurred by a Gaussian of 1.5
-# pixels they have 0.10, by 2 pixels 0.08, by 3 pixels 0.05.
+# A crop is blurred if its sharpness at that side is below this. The sample people have 0.15 to 0.22;
+# blurred by a Gaussian of 1.5 pixels they have 0.10, by 2 pixels 0.08, by 3 pixels 0.05.
 BLURRED = 0.08
-# Of the distance of `near_duplicates`. On the sample people noise of 5 levels of 255 or a JPEG of
-# quality 50 is 0.01, a blur of 1.5 pixels 0.02, a fifth of a second in the film 0.17; of every
-# frame of their clips 0.03 takes four in ten.
+# Two crops are near-duplicates up to this distance. On the sample people noise of 5 levels of 255 or
+# a JPEG of quality 50 is 0.01, a blur of 1.5 pixels 0.02, a fifth of a second in the film 0.17. If
+# every frame of their clips is taken, four in ten are nearer than 0.03 to another.
 NEAR = 0.03
 
 _THUMB, _THUMB_COVERAGE = 64, 0.8  # the inner face, for comparing crops with each other
@@ -68,13 +68,15 @@ def measure_faces(
 
     The crops come at one size and coverage, whatever theirs are, so that sets can be compared: a
     small face enlarged is less sharp. The pose is that of the crop's landmarks, seen by a camera
-    that looks at the crop's middle: what the network sees of a head that looks ahead at the edge
-    of a wide picture is turned, too. On the sample people it is within 2 degrees of the truth.
+    that looks at the crop's middle: a head at the edge of a wide picture that looks straight ahead
+    counts as turned, as the network sees it so. On the sample people it is within 2 degrees of the
+    truth.
 
     Likeness is 1 less the distance between a crop's descriptor and the median of the set's, where
     0.6 between two pictures is dlib's limit for one person; without `identity` it is the
     correlation of the crop, 64 pixels of grey, with the median of the 15 that are nearest in pose.
-    That one also falls with expression and light, but what is no face, or covered, falls further.
+    The correlation also falls with expression and light, but more where a crop shows no face, or a
+    covered one.
 
     Args:
         paths: the crops, in the order of the frames.

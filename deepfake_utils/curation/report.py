@@ -1,7 +1,7 @@
-"""A pair of sets held against each other: has B shown all that A does, and what should be added?
+"""The faces of two people compared: do B's show all that A does, and what should be added?
 
 The network draws B as A looks at each moment, so B must have been seen in A's poses, with the mouth
-as open and the eyes as closed; what it never saw it makes up.
+as open and the eyes as closed. What it never saw it has to invent.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# What is worth a word in the advice.
+# From where on the report gives an advice.
 FEW = 100  # distinct faces; the sample people have 200 each, and train well
-TURN_DEG = 5.0  # so much further than B may A turn; poses are known to about 3 degrees
+TURN_DEG = 5.0  # that A turns further than B; poses are known to about 3 degrees
 OPEN = 0.75  # share of A's mouth opening that B should reach
 CLOSED = 0.6  # share of the closing of A's lids that B should reach, which is known less well
 BLINK = 0.2  # lids that close less than this have not closed
-BLURRED_SHARE = 0.25  # of the faces that is worth a word
-ALIKE_SHARE = 0.6  # of near-duplicates that is worth a word; every frame of a film has 0.4
-UNSEEN = 0.05  # share of A's faces in poses that B never showed that is worth a word
+BLURRED_SHARE = 0.25  # of the faces
+ALIKE_SHARE = 0.6  # of near-duplicates; where every frame of a film was taken it is 0.4
+UNSEEN = 0.05  # share of A's faces in poses that B never showed
 COLOUR_GAP = 15.0  # CIEDE2000 between the faces; the sample people's are nearer
 HARDER = 1.6  # times the spread of lightness: another kind of light
 
@@ -58,12 +58,12 @@ class PoseMap(NamedTuple):
 
     @property
     def mirrored(self) -> NDArray[np.bool_]:
-        """(P, Y), poses of A that B has only the other way round, which training mirrors."""
+        """(P, Y), poses of A that B has only to the other side; training mirrors these."""
         return (self.a > 0) & ~self.seen & self.seen[:, ::-1]
 
     @property
     def never(self) -> NDArray[np.bool_]:
-        """(P, Y), poses of A that B has neither so nor mirrored."""
+        """(P, Y), poses of A that B has neither as they are nor mirrored."""
         return (self.a > 0) & ~self.seen & ~self.seen[:, ::-1]
 
     def share(self, cells: NDArray[np.bool_]) -> float:
@@ -331,9 +331,9 @@ def _draw_map(axis: Axes, poses: PoseMap) -> None:
     from matplotlib.patches import Patch
 
     known = {"B alone": ((poses.b > 0) & (poses.a == 0), _ONLY_B)}
-    known["A, and B so, too"] = ((poses.a > 0) & poses.seen, _BOTH)
-    known["A, and B mirrored"] = (poses.mirrored, _MIRRORED)
-    known["A alone: B never seen so"] = (poses.never, _NEVER)
+    known["A and B"] = ((poses.a > 0) & poses.seen, _BOTH)
+    known["A; B only mirrored"] = (poses.mirrored, _MIRRORED)
+    known["A alone"] = (poses.never, _NEVER)
     picture = np.ones((*poses.a.shape, 3))
     for cells, colour in known.values():
         picture[cells] = to_rgb(colour)

@@ -101,6 +101,11 @@ class Curation(CropFolder):
             self._remember(found)
         return tuple(found[name] for name in self.names)
 
+    @property
+    def kept_table(self) -> tuple[FaceMeasures, ...]:
+        """The rows of `table` that are of kept crops."""
+        return tuple(self.table[self.number(name)] for name in self.kept)
+
     def number(self, name: str) -> int:
         """Which row of the table a crop has.
 
@@ -213,11 +218,6 @@ class Curation(CropFolder):
             colour=tuple(np.mean([row.colour for row in rows], axis=0).tolist()),
             contrast=tuple(np.mean([row.contrast for row in rows], axis=0).tolist()),
         )
-
-    @property
-    def kept_table(self) -> tuple[FaceMeasures, ...]:
-        """The rows of `table` that are of kept crops."""
-        return tuple(self.table[self.number(name)] for name in self.kept)
 
     @functools.cached_property
     def _numbers(self) -> dict[str, int]:

@@ -37,7 +37,7 @@ def plot_patterns(
     Args:
         panels: title -> name -> (N, 2) points. Without pictures a pattern's points are joined in
             their order and y points up; over pictures they are dots, in pixels, and y points down.
-        linked: two names; a dotted line joins each point of the one to its like in the other.
+        linked: two names; a dotted line joins each point of the one to the same of the other.
         view: least and most x, least and most y; None fits all points. Not used over pictures.
         images: one picture (H, W, 3) RGB uint8 for each panel, drawn under its points.
         size: of the markers, in points.

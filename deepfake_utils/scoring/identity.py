@@ -32,8 +32,8 @@ _FIVE = (45, 42, 36, 39, 33)
 class IdentityModel:
     """A face's descriptor; takes about 80 ms a face on one processor core.
 
-    dlib's authors call two faces one person below a distance of 0.6. That line does not part
-    rendered heads, so compare distances with each other rather than with it.
+    dlib's authors call two faces one person below a distance of 0.6. That limit does not
+    separate rendered heads, so compare distances with each other rather than with it.
 
     Also fits wherever a function (frame, points) -> descriptor is asked for, e.g. to choose a
     person of several by a picture.

@@ -1,4 +1,4 @@
-"""How like the right answer a swap looks, where that is known, and how sharp it is."""
+"""How similar a swap is to the right answer, where that is known, and how sharp it is."""
 
 from __future__ import annotations
 
@@ -60,14 +60,8 @@ def inner_face_ssim(
 ) -> float:
     """Structural similarity of one swapped frame with the truth inside the inner face.
 
-    Laid onto the truth and matched in colour as for `inner_face_psnr`; the measure is
-    `losses.ssim_map`, averaged over the windows that lie inside the hull.
-
-    Args:
-        swapped: (H, W, 3) RGB uint8.
-        target_points: (68, 2), where the target person's features are in that frame, in pixels.
-        truth: (H, W, 3) RGB uint8, the source person doing the same.
-        truth_points: (68, 2), where that person's features are in `truth`, in pixels.
+    Arguments, and how the frame is laid onto the truth and matched in colour, are those of
+    `inner_face_psnr`; the measure is `losses.ssim_map`, averaged over the windows inside the hull.
 
     Returns:
         1 for equal pictures, about 0 for unrelated ones.
@@ -94,12 +88,13 @@ def inner_face_ssim(
 
 
 def sharpness(image: Image, points: Points) -> float:
-    """How much fine detail the inner face shows, for its contrast; compare two pictures' values.
+    """How much fine detail the inner face shows, relative to its contrast.
 
     The root mean square of the Laplacian of a Gaussian (D. Marr, E. Hildreth, "Theory of edge
     detection", Proc. R. Soc. B 207, 1980) of a pixel's width, inside the hull of points 17-67,
-    divided by the spread of the grey levels there, so that light and exposure do not count. PSNR
-    rewards blur, as a wrong sharp edge costs twice; this falls with it.
+    divided by the spread of the grey levels there, so that light and exposure do not count. Compare
+    the values of two pictures. PSNR rewards blur, as a sharp edge in the wrong place costs twice;
+    sharpness falls with blur.
 
     Args:
         image: (H, W, 3) RGB uint8.

@@ -1,7 +1,7 @@
-"""What is measured of a swap, frame by frame: the columns of a scorecard before their means.
+"""What is measured of a swap in each frame, before a scorecard makes one figure of all frames.
 
-Every clip of a card (the swap, the target as filmed, the right answer laid in) is held against the
-same `Moment`s, and only numbers are kept of a frame once the next but one has come.
+Every clip of a card (the swap, the target as filmed, the right answer laid in) is compared with the
+same `Moment`s. Only numbers are kept of a frame once the two after it have been measured.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ MOVES = {"mouth": 0.02, "eyelids": 0.1}
 
 
 def landmark_jitter(before: Points, now: Points, after: Points) -> float:
-    """How far the landmarks of one frame are off the way between its neighbours.
+    """How much the landmarks of a frame tremble against those of the frames before and after it.
 
-    The second difference, whose size for noise of standard deviation s is sqrt(6) s, root mean
-    square of points 17-67. Heads move smoothly, so what is left is mostly noise; compare with
-    that of the film before the swap, found by the same landmarker.
+    The root mean square of the second difference of points 17-67, divided by sqrt(6): the standard
+    deviation of a coordinate if each frame has noise of its own. Heads move smoothly, so most of it
+    is noise; compare with that of the film before the swap, found by the same landmarker.
 
     Args:
         before: (68, 2), (x, y) in pixels, of the frame before.
@@ -65,7 +65,7 @@ def frame_change(before: Image, now: Image, points_before: Points, points_now: P
     """How much the inner face changes from one frame to the next, its motion taken out.
 
     The earlier frame is laid onto the later by the similarity between their landmarks. What is left
-    is what the mouth, the eyes and the light do, and flicker; take the film's own off.
+    is flicker, and what the mouth, the eyes and the light do; subtract the film's own value.
 
     Args:
         before: (H, W, 3) RGB uint8.
@@ -100,7 +100,7 @@ class Expected:
     sharpness: float
     mouth: float
     eyelids: float
-    steps: Steps  # of colour around the face that nobody needs to hide
+    steps: Steps  # of colour around the face that are there without a swap
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ class Column:
         del self._frames[0], self._points[0]
 
     def gap(self) -> None:
-        """Say that a frame was left out, so that the next has no neighbour before it."""
+        """Note that a frame was left out: the next one is not compared with earlier ones."""
         self._frames.clear()
         self._points.clear()
 

@@ -53,13 +53,13 @@ class ScoreConfig(Settings):
 
 @dataclass(frozen=True)
 class Measure:
-    """One line of the card, and how its figure is made of the frames' numbers."""
+    """One row of the card: what it is called, and how its figure is made of the frames' numbers."""
 
     key: str
     name: str
     unit: str
     better: Better
-    digits: int  # after the point
+    digits: int  # shown after the decimal point
     statistic: Statistic  # (N, K) -> figure
 
 
@@ -175,11 +175,12 @@ def score_swap(
     """Measure a swap against the film it was made from and, where it is known, the right answer.
 
     Where there is a truth, shape, pose and expression are compared with the truth's, else with the
-    target's; both as found by the same landmarker, so that its habits cancel out. Frames are taken
-    one by one and not kept; they should be consecutive, as jitter and flicker compare neighbours.
+    target's; both as found by the same landmarker, so that its own errors cancel out. Frames are
+    taken one by one and not kept; they should be consecutive, as jitter and flicker compare
+    neighbours.
 
     Part of the errors of pose and landmarks is the shape of the target's own head, which a swap
-    keeps: no swap of the sample people has a pose error of 5.3 degrees.
+    keeps: the sample target as filmed already has a pose error of 5.3 degrees.
 
     Args:
         swapped: N frames (H, W, 3) RGB uint8.
@@ -191,7 +192,7 @@ def score_swap(
         truth_points: (N, 68, 2), where it is in `truth`; None finds them.
         landmarker: frame -> list of (68, 2) points; None is a `MeshLandmarker`.
         fps: frames per second.
-        config: how the card is made.
+        config: what is compared, and how the intervals are found.
 
     Raises:
         TypeError, ValueError: if a frame is no image, there are none, their numbers or sizes
@@ -244,7 +245,7 @@ def score_sample(
         path: the swapped video; its first frame is A's frame at `start_s`, and it may end early.
         start_s: from 14 s, where A's part for testing begins.
         landmarker: frame -> list of (68, 2) points; None is a `MeshLandmarker`.
-        config: how the card is made.
+        config: what is compared, and how the intervals are found.
 
     Raises:
         FileNotFoundError, ValueError: if the video cannot be read or is longer than A's clip.
@@ -265,7 +266,7 @@ def score_sample(
 def _source_person(
     source: Iterable[Image] | None, landmarker: Landmarker, notes: list[str]
 ) -> tuple[IdentityModel | None, Descriptor | None]:
-    """Who should be seen, and what to tell by; None and a note where that cannot be told."""
+    """The identity model and the source's mean descriptor; None twice if there is no telling."""
     if source is None:
         return None, None
     if not identity_available():

@@ -87,8 +87,8 @@ def edge_steps(frame: Image, points: Points) -> Steps:
     """How much the colour changes across the edge of a face, from ring to ring around it.
 
     The edge is the hull of the 68 points and a forehead, as that of `faces.face_mask`. The rings
-    around it reach well inside and outside, so that the edge of another mask or of a box is met as
-    well. Compared are the mean colours of the two rings just inside and the two just outside.
+    around it reach well inside and outside, so that the edge of another mask or of a box is found,
+    too. Compared are the mean colours of the two rings just inside and the two just outside.
 
     Args:
         frame: (H, W, 3) RGB uint8.

@@ -145,6 +145,17 @@ def test_damaged_measures_are_taken_anew(curation, folder, text):
     assert Curation(folder, identity=False).table == before
 
 
+def test_a_summary_is_of_the_kept_crops(curation):
+    names = curation.kept
+    whole = curation.summary()
+    curation.drop([0, 1])
+    kept = curation.summary()
+    assert (whole.faces, whole.dropped, kept.faces, kept.dropped) == (12, 0, 10, 2)
+    assert [row.name for row in curation.kept_table] == list(names[2:])
+    assert kept.yaw.middle == pytest.approx(np.median([row.yaw for row in curation.table[2:]]))
+    assert kept.yaw.low < kept.yaw.middle < kept.yaw.high
+
+
 # Near-duplicates ----------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""pytest tests/lessons/test_figures.py: the teaching notebooks' figures show what they are given."""
+"""pytest tests/lessons/test_figures.py: the figures of the notebooks show what they are given."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""pytest tests/lessons/test_widgets.py: questions that unfold, and pictures that answer to sliders."""
+"""pytest tests/lessons/test_widgets.py: questions that unfold, pictures that answer to sliders."""
 
 from html.parser import HTMLParser
 

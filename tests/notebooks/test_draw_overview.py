@@ -1,4 +1,4 @@
-"""pytest tests/notebooks/test_draw_overview.py: the figure of how it works shows the network's own tensors."""
+"""pytest tests/notebooks/test_draw_overview.py: the figure shows the network's own tensors."""
 
 import numpy as np
 import pytest

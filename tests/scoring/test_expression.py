@@ -1,4 +1,4 @@
-"""pytest tests/test_expression.py"""
+"""pytest tests/scoring/test_expression.py"""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""pytest tests/test_scorecard.py"""
+"""pytest tests/scoring/test_scorecard.py"""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""pytest tests/test_seam.py"""
+"""pytest tests/scoring/test_seam.py"""
 
 import cv2
 import numpy as np
