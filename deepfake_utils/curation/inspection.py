@@ -23,12 +23,12 @@ from ..scoring.likeness import inner_hull, sharpness
 from ..scoring.seam import to_lab
 
 SIDE = 256  # pixels: every crop is measured at this side and the usual coverage
-# A crop is blurred if its sharpness at that side is below this. The sample people have 0.15 to 0.22;
-# blurred by a Gaussian of 1.5 pixels they have 0.10, by 2 pixels 0.08, by 3 pixels 0.05.
+# A crop is blurred if its sharpness at that side is below this. The sample people have 0.15 to
+# 0.22; blurred by a Gaussian of 1.5 pixels they have 0.10, by 2 pixels 0.08, by 3 pixels 0.05.
 BLURRED = 0.08
-# Two crops are near-duplicates up to this distance. On the sample people noise of 5 levels of 255 or
-# a JPEG of quality 50 is 0.01, a blur of 1.5 pixels 0.02, a fifth of a second in the film 0.17. If
-# every frame of their clips is taken, four in ten are nearer than 0.03 to another.
+# Two crops are near-duplicates up to this distance. On the sample people noise of 5 levels of 255
+# or a JPEG of quality 50 is 0.01, a blur of 1.5 pixels 0.02, a fifth of a second in the film 0.17.
+# If every frame of their clips is taken, four in ten are nearer than 0.03 to another.
 NEAR = 0.03
 
 _THUMB, _THUMB_COVERAGE = 64, 0.8  # the inner face, for comparing crops with each other

@@ -249,7 +249,7 @@ class Curation(CropFolder):
                 return None
             rows = {row["name"]: FaceMeasures(**row) for row in record["rows"]}
             same = all(record["bytes"][name] == size for name, size in self._bytes().items())
-        except (FileNotFoundError, KeyError, TypeError, ValueError):
+        except (OSError, KeyError, TypeError, ValueError):
             return None  # there is none, or it is damaged or of another version: measure again
         return rows if same and set(self.names) <= set(rows) else None
 
@@ -266,7 +266,10 @@ class Curation(CropFolder):
         }
         try:
             write_json(self.folder / MEASURES_FILE, record)
-        except OSError as error:  # a folder that cannot be written can be looked at all the same
+        except (
+            OSError,
+            ValueError,
+        ) as error:  # a folder that cannot be written can be looked at all the same
             logger.warning("%s: could not remember the measures (%s)", self.folder, error)
 
 
