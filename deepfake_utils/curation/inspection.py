@@ -35,7 +35,7 @@ _THUMB, _THUMB_COVERAGE = 64, 0.8  # the inner face, for comparing crops with ea
 _NEIGHBOURS = 15  # in pose: enough that a few wrong faces do not move their median
 
 Measure = Literal["sharpness", "size", "yaw", "pitch", "likeness", "mouth", "eyelids", "frame"]
-Lab = tuple[float, float, float]
+LabColour = tuple[float, float, float]  # L*, a*, b*
 Thumbs = NDArray[np.uint8]  # (N, 64, 64), the aligned inner faces in grey
 
 
@@ -52,8 +52,8 @@ class FaceMeasures:
     likeness: float  # to the set's median face, 1 is equal; see `measure_faces`
     mouth: float  # `expression.mouth_opening`: 0 closed, about 0.3 wide open
     eyelids: float  # `expression.visible_eyelid_closing`, to be compared within the set
-    colour: Lab  # mean L*, a*, b* of the inner face
-    contrast: Lab  # standard deviation of L*, a*, b* there
+    colour: LabColour  # mean L*, a*, b* of the inner face
+    contrast: LabColour  # standard deviation of L*, a*, b* there
 
     def __post_init__(self) -> None:
         """Make tuples of the lists that JSON knows."""

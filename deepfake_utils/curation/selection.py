@@ -22,7 +22,7 @@ from .inspection import (
     BLURRED,
     NEAR,
     FaceMeasures,
-    Lab,
+    LabColour,
     Measure,
     Thumbs,
     measure_faces,
@@ -61,8 +61,8 @@ class SetSummary:
     pitch: Reach  # degrees, positive looking down
     mouth: Reach  # `expression.mouth_opening`
     eyelids: Reach  # 0 as usual, 1 if only lid is seen: by `expression.visible_eyelid_closing`
-    colour: Lab  # mean L*, a*, b* of the inner faces
-    contrast: Lab  # mean over the faces of the standard deviation in each
+    colour: LabColour  # mean L*, a*, b* of the inner faces
+    contrast: LabColour  # mean over the faces of the standard deviation in each
 
 
 class Curation(CropFolder):
@@ -242,7 +242,7 @@ class Curation(CropFolder):
         return list(chosen)
 
     def _remembered(self) -> dict[str, FaceMeasures] | None:
-        """The table as it was written, None if it is not there or not of these crops."""
+        """The table from the disk, None if there is none or it is of other crops."""
         try:
             record = read_json(self.folder / MEASURES_FILE, "delete it")
             if (record["faces_sha256"], record["identity"]) != (self.sha256, self._identity):
@@ -254,7 +254,7 @@ class Curation(CropFolder):
         return rows if same and set(self.names) <= set(rows) else None
 
     def _bytes(self) -> dict[str, int]:
-        """The size of each file: of a picture that was edited it is another."""
+        """The size of each file, which changes if a picture is edited."""
         return {name: self.path(name).stat().st_size for name in self.names}
 
     def _remember(self, rows: dict[str, FaceMeasures]) -> None:
@@ -264,12 +264,10 @@ class Curation(CropFolder):
             "bytes": self._bytes(),
             "rows": [dataclasses.asdict(row) for row in rows.values()],
         }
+        # A folder that cannot be written can be looked at all the same.
         try:
             write_json(self.folder / MEASURES_FILE, record)
-        except (
-            OSError,
-            ValueError,
-        ) as error:  # a folder that cannot be written can be looked at all the same
+        except (OSError, ValueError) as error:
             logger.warning("%s: could not remember the measures (%s)", self.folder, error)
 
 

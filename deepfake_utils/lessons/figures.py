@@ -214,7 +214,9 @@ def plot_bars(groups: Mapping[str, Mapping[str, float]], label: str, form: str =
         ValueError: if there is no group or one has other bars.
     """
     if not groups or len({tuple(bars) for bars in groups.values()}) != 1:
-        raise ValueError("expected groups with the same bars, got " + ("others" * bool(groups)))
+        raise ValueError(
+            f"expected groups with the same bars, got {'others' if groups else 'none'}"
+        )
     names = list(next(iter(groups.values())))
     width = 0.8 / len(names)
     figure = blank_figure(7.5, 3.6)
