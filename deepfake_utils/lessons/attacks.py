@@ -1,7 +1,7 @@
 """What may happen to a clip after it was published, to see which marks survive.
 
-Each attack takes the frames of a clip, (H, W, 3) RGB uint8 of one size, and gives back what somebody
-else would see of them.
+Each attack takes the frames of a clip, (H, W, 3) RGB uint8 of one size, and gives back what
+somebody else would see of them.
 """
 
 from __future__ import annotations
