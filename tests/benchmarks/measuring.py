@@ -34,7 +34,7 @@ def luma_psnr(drawn: torch.Tensor, target: torch.Tensor, scale: int) -> float:
     """Peak signal-to-noise ratio of luma as papers on super-resolution state it, in dB.
 
     Args:
-        drawn: (1, 1, H, W) float, see `superres.network.luma`; rounded to 8 bits here, as a file is.
+        drawn: (1, 1, H, W) float, as of `superres.network.luma`; rounded to 8 bits here.
         target: same shape, what it should be.
         scale: pixels along each side that do not count.
 
