@@ -30,16 +30,9 @@ from .rendering import export_layers, side_by_side, swap_video
 from .runs.checkpoint import Checkpoint, load_checkpoint, load_seed_weights, save_checkpoint
 from .runs.store import CheckpointStore
 from .samples import load_truth, sample_clips, sample_consent
-from .scoring.expression import score_sample_expression
 from .scoring.identity import IdentityModel
-from .scoring.scorecard import (
-    Scorecard,
-    inner_face_psnr,
-    score_clip,
-    score_sample,
-    score_sample_swap,
-    score_swap,
-)
+from .scoring.likeness import inner_face_psnr, score_clip
+from .scoring.scorecard import Scorecard, score_sample, score_swap
 from .superres.network import (
     SuperResolutionConfig,
     SuperResolver,
@@ -128,8 +121,6 @@ __all__ = [
     "save_superres",
     "score_clip",
     "score_sample",
-    "score_sample_expression",
-    "score_sample_swap",
     "score_swap",
     "show_images",
     "side_by_side",

@@ -23,8 +23,8 @@ from deepfake_utils.plotting import (
     prediction_image,
     show_images,
 )
-from deepfake_utils.scoring.card import MEASURES, Scorecard, ScoreRow
 from deepfake_utils.scoring.plots import plot_scorecard
+from deepfake_utils.scoring.scorecard import MEASURES, Scorecard, ScoreRow
 from deepfake_utils.training.trainer import StepResult
 
 

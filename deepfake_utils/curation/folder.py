@@ -1,21 +1,19 @@
 """Crops that move out of a faces folder and back: where each lies, and how that changed.
 
 A dropped crop moves to the folder `dropped` inside the faces folder, where `extraction.load_faces`
-does not look. faces.json goes on listing every crop and is never written. So where a crop lies is
-all there is to know, and one rename changes it.
+does not look. faces.json goes on listing every crop and is never written here, so whether a crop
+is kept depends on nothing but the folder that it lies in, and one rename changes it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 from ..extraction import FACES_FILE, read_record
-from ..files import flush_folder, whole_file
+from ..files import flush_folder, read_json, set_aside, sha256_of, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -28,16 +26,17 @@ Step = dict[Literal["drop", "keep"], list[str]]  # one of the two, and the names
 class CropFolder:
     """A faces folder whose crops can be dropped and kept.
 
-    State is on the disk alone, so another object for the same folder, or a later session, sees the
-    same. The journal is written before crops are moved, and a move that was cut short is finished
-    when the folder is opened again. If faces were extracted anew into the folder, an earlier
-    `dropped` is set aside as `dropped-1` and so on.
+    What is kept is read from the disk each time, so another object for the same folder, or a later
+    session, sees the same. The journal is written before crops are moved, and a move that was cut
+    short is finished when the folder is opened again. If faces were extracted anew into the folder,
+    an earlier `dropped` is renamed to `dropped-1` and so on.
 
     Args:
         folder: what `extract_clip` or `extract_faces` wrote.
 
     Attributes:
-        record: faces.json.
+        names: of all crops, kept or dropped, in the order of the frames.
+        record: what faces.json says.
         sha256: of that file.
 
     Raises:
@@ -48,49 +47,57 @@ class CropFolder:
     def __init__(self, folder: Path) -> None:
         self.folder, self.away = folder, folder / DROPPED
         self.record = _checked_record(folder)
-        self.sha256 = hashlib.sha256((folder / FACES_FILE).read_bytes()).hexdigest()
+        self.sha256 = sha256_of(folder / FACES_FILE)
         entries = self.record["faces"]
         # Plain names only: a doctored faces.json must not make us move files elsewhere.
         plain = [name for name in entries if Path(name).name == name]
         self._listed = sorted(plain, key=lambda name: (entries[name].get("frame", 0), name))
         self._set_aside_what_is_outdated()
         self._finish()
+        there = {*self.kept, *self.dropped}
+        self.names = tuple(name for name in self._listed if name in there)
         if not self.names:
             raise ValueError(
                 f"expected crops that {folder / FACES_FILE} lists, got none; extract them again"
             )
 
     @property
-    def kept(self) -> list[str]:
+    def kept(self) -> tuple[str, ...]:
         """Names of the crops that `load_faces` gives, in the order of the frames."""
         return self._in(self.folder)
 
     @property
-    def dropped(self) -> list[str]:
+    def dropped(self) -> tuple[str, ...]:
         """Names of those that were dropped."""
         return self._in(self.away)
-
-    @property
-    def names(self) -> list[str]:
-        """Names of all of them."""
-        there = {*self.kept, *self.dropped}
-        return [name for name in self._listed if name in there]
-
-    @property
-    def steps(self) -> list[Step]:
-        """What was done so far."""
-        return list(self._journal().get("steps", []))
 
     def path(self, name: str) -> Path:
         """Where a crop lies now."""
         away = self.away / name
         return away if away.is_file() else self.folder / name
 
-    def step(self, kind: Literal["drop", "keep"], names: Iterable[str]) -> list[str]:
-        """Drop or keep crops, as one step.
+    def undo(self) -> list[str]:
+        """Take the last step back; as often as there are steps.
 
         Returns:
-            The names of those that moved: not of those that were there already.
+            The names of the crops that moved; none if there is nothing to undo.
+        """
+        steps = self._steps
+        if not steps:
+            return []
+        self._write_journal(steps[:-1], moving=True)
+        moved = self._move("keep", steps[-1].get("drop", []))
+        moved += self._move("drop", steps[-1].get("keep", []))
+        self._write_journal(steps[:-1], moving=False)
+        return moved
+
+    @property
+    def _steps(self) -> list[Step]:
+        """What was done so far."""
+        return list(self._journal().get("steps", []))
+
+    def _step(self, kind: Literal["drop", "keep"], names: Iterable[str]) -> list[str]:
+        """Drop or keep crops, as one step; the names of those that moved.
 
         Raises:
             ValueError: if none would be left.
@@ -105,30 +112,15 @@ class CropFolder:
                 f"expected some crops to stay, but this would drop all {len(kept)} of "
                 f"{self.folder}; choose a milder limit"
             )
-        steps: list[Step] = [*self.steps, {kind: names}]
+        steps: list[Step] = [*self._steps, {kind: names}]
         self._write_journal(steps, moving=True)
         self._move(kind, names)
         self._write_journal(steps, moving=False)
         return names
 
-    def undo(self) -> list[str]:
-        """Take the last step back.
-
-        Returns:
-            The names of the crops that moved; none if there was no step.
-        """
-        steps = self.steps
-        if not steps:
-            return []
-        self._write_journal(steps[:-1], moving=True)
-        moved = self._move("keep", steps[-1].get("drop", []))
-        moved += self._move("drop", steps[-1].get("keep", []))
-        self._write_journal(steps[:-1], moving=False)
-        return moved
-
-    def _in(self, place: Path) -> list[str]:
+    def _in(self, place: Path) -> tuple[str, ...]:
         files = {path.name for path in place.iterdir()} if place.is_dir() else set()
-        return [name for name in self._listed if name in files]
+        return tuple(name for name in self._listed if name in files)
 
     def _move(self, kind: Literal["drop", "keep"], names: Iterable[str]) -> list[str]:
         """Rename each file to its new place; those that are there, or gone, stay."""
@@ -139,37 +131,33 @@ class CropFolder:
             if (source / name).is_file() and not (target / name).exists():
                 (source / name).rename(target / name)
                 moved.append(name)
-        flush_folder(
-            target
-        )  # before the source's: a power cut may leave a crop twice, never lose it
+        # In this order a power cut may leave a crop in both folders, but never in neither.
+        flush_folder(target)
         flush_folder(source)
         return moved
 
     def _journal(self) -> dict[str, Any]:
         path = self.away / JOURNAL_FILE
-        try:
-            return read_object(path)
-        except ValueError as error:
-            raise ValueError(
-                f"{error}; move {path} away: every crop stays where it is, only undo forgets"
-            ) from error
+        if not path.is_file():
+            return {}
+        advice = f"move {path} away: every crop stays where it is, only `undo` has nothing to undo"
+        return read_json(path, advice)
 
     def _write_journal(self, steps: list[Step], moving: bool) -> None:
         record = {"version": 1, "faces_sha256": self.sha256, "steps": steps, "moving": moving}
-        with whole_file(self.away / JOURNAL_FILE, durable=True) as part:
-            part.write_text(json.dumps(record), encoding="utf-8")
+        write_json(self.away / JOURNAL_FILE, record, durable=True)
 
     def _finish(self) -> None:
         """Finish moves that were cut short: put every crop where the journal says."""
         if not self._journal().get("moving"):
             return
         away: set[str] = set()
-        for step in self.steps:
+        for step in self._steps:
             away = (away | set(step.get("drop", ()))) - set(step.get("keep", ()))
         moved = self._move("drop", [name for name in self.kept if name in away])
         moved += self._move("keep", [name for name in self.dropped if name not in away])
         logger.warning("%s: finished a move cut short, %d crops were left", self.folder, len(moved))
-        self._write_journal(self.steps, moving=False)
+        self._write_journal(self._steps, moving=False)
 
     def _set_aside_what_is_outdated(self) -> None:
         """Rename a `dropped` that belongs to an earlier extraction."""
@@ -178,28 +166,8 @@ class CropFolder:
         earlier = self._journal().get("faces_sha256", self.sha256) != self.sha256
         if not earlier and not set(self.kept) & set(self.dropped):
             return
-        number = 1
-        while (aside := self.folder / f"{DROPPED}-{number}").exists():
-            number += 1
-        self.away.rename(aside)
+        aside = set_aside(self.away)
         logger.warning("%s: the faces are new; what was dropped is in %s", self.folder, aside)
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file, {} if there is no file.
-
-    Raises:
-        ValueError: if it holds something else.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"expected JSON in {path}, got something else ({error})") from error
-    if not isinstance(record, dict):
-        raise ValueError(f"expected an object in {path}, got {type(record).__name__}")
-    return record
 
 
 def _checked_record(folder: Path) -> dict[str, Any]:

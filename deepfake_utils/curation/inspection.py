@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -17,26 +17,25 @@ from ..detectors.pose import head_pose
 from ..extraction import FACES_FILE, crop_landmarks
 from ..faces import CROP_COVERAGE
 from ..images import Image, Points, read_image
-from ..landmarks import INNER
-from ..scoring.colour_difference import to_lab
 from ..scoring.expression import mouth_opening, visible_eyelid_closing
 from ..scoring.identity import IdentityModel
-from ..scoring.likeness import sharpness
+from ..scoring.likeness import inner_hull, sharpness
+from ..scoring.seam import to_lab
 
 SIDE = 256  # pixels: every crop is measured at this side and the usual coverage
-# Of the sharpness at that side. The sample people have 0.15 to 0.22; blurred by a Gaussian of 1.5
-# pixels they have 0.10, by 2 pixels 0.08, by 3 pixels 0.05.
+# A crop is blurred if its sharpness at that side is below this. The sample people have 0.15 to
+# 0.22; blurred by a Gaussian of 1.5 pixels they have 0.10, by 2 pixels 0.08, by 3 pixels 0.05.
 BLURRED = 0.08
-# Of the distance of `near_duplicates`. On the sample people noise of 5 levels of 255 or a JPEG of
-# quality 50 is 0.01, a blur of 1.5 pixels 0.02, a fifth of a second in the film 0.17; of every
-# frame of their clips 0.03 takes four in ten.
+# Two crops are near-duplicates up to this distance. On the sample people noise of 5 levels of 255
+# or a JPEG of quality 50 is 0.01, a blur of 1.5 pixels 0.02, a fifth of a second in the film 0.17.
+# If every frame of their clips is taken, four in ten are nearer than 0.03 to another.
 NEAR = 0.03
 
 _THUMB, _THUMB_COVERAGE = 64, 0.8  # the inner face, for comparing crops with each other
 _NEIGHBOURS = 15  # in pose: enough that a few wrong faces do not move their median
 
 Measure = Literal["sharpness", "size", "yaw", "pitch", "likeness", "mouth", "eyelids", "frame"]
-Lab = tuple[float, float, float]
+LabColour = tuple[float, float, float]  # L*, a*, b*
 Thumbs = NDArray[np.uint8]  # (N, 64, 64), the aligned inner faces in grey
 
 
@@ -53,8 +52,8 @@ class FaceMeasures:
     likeness: float  # to the set's median face, 1 is equal; see `measure_faces`
     mouth: float  # `expression.mouth_opening`: 0 closed, about 0.3 wide open
     eyelids: float  # `expression.visible_eyelid_closing`, to be compared within the set
-    colour: Lab  # mean L*, a*, b* of the inner face
-    contrast: Lab  # standard deviation of L*, a*, b* there
+    colour: LabColour  # mean L*, a*, b* of the inner face
+    contrast: LabColour  # standard deviation of L*, a*, b* there
 
     def __post_init__(self) -> None:
         """Make tuples of the lists that JSON knows."""
@@ -62,29 +61,26 @@ class FaceMeasures:
         object.__setattr__(self, "contrast", tuple(self.contrast))
 
 
-class FaceFolder(NamedTuple):
-    """The crops that faces.json lists, as far as their files are there."""
-
-    names: tuple[str, ...]  # in the order of the frames
-    paths: tuple[Path, ...]
-    record: dict[str, Any]  # faces.json
-
-
-def measure_faces(faces: FaceFolder, identity: IdentityModel | None) -> list[FaceMeasures]:
+def measure_faces(
+    paths: Sequence[Path], record: Mapping[str, Any], identity: IdentityModel | None
+) -> list[FaceMeasures]:
     """Look at every crop; takes some 12 ms each on one core, with `identity` 80 ms more.
 
     The crops come at one size and coverage, whatever theirs are, so that sets can be compared: a
     small face enlarged is less sharp. The pose is that of the crop's landmarks, seen by a camera
-    that looks at the crop's middle: what the network sees of a head that looks ahead at the edge
-    of a wide picture is turned, too. On the sample people it is within 2 degrees of the truth.
+    that looks at the crop's middle: a head at the edge of a wide picture that looks straight ahead
+    counts as turned, as the network sees it so. On the sample people it is within 2 degrees of the
+    truth.
 
     Likeness is 1 less the distance between a crop's descriptor and the median of the set's, where
     0.6 between two pictures is dlib's limit for one person; without `identity` it is the
     correlation of the crop, 64 pixels of grey, with the median of the 15 that are nearest in pose.
-    That one also falls with expression and light, but what is no face, or covered, falls further.
+    The correlation also falls with expression and light, but more where a crop shows no face, or a
+    covered one.
 
     Args:
-        faces: which.
+        paths: the crops, in the order of the frames.
+        record: what their folder's faces.json says.
         identity: tells whose face it is; None for the correlation.
 
     Raises:
@@ -92,17 +88,16 @@ def measure_faces(faces: FaceFolder, identity: IdentityModel | None) -> list[Fac
     """
     rows: list[dict[str, Any]] = []
     thumbs, descriptors = [], []
-    pairs = list(zip(faces.names, faces.paths, strict=True))
-    for name, path in tqdm(pairs, "look at the faces", leave=False, delay=2.0):
-        entry = faces.record["faces"][name]
-        coverage = float(faces.record.get("coverage", CROP_COVERAGE))
+    coverage = float(record.get("coverage", CROP_COVERAGE))
+    for path in tqdm(paths, "look at the faces", leave=False, delay=2.0):
+        entry = record["faces"][path.name]
         image = read_image(path)
         try:
             points = crop_landmarks(entry)
             scale = math.sqrt(abs(np.linalg.det(np.asarray(entry["matrix"], np.float64)[:, :2])))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"expected 'landmarks' (68, 2) and 'matrix' (2, 3) of {name} in "
+                f"expected 'landmarks' (68, 2) and 'matrix' (2, 3) of {path.name} in "
                 f"{path.parent / FACES_FILE}, got something else ({error!r}); extract the faces "
                 "again"
             ) from error
@@ -110,7 +105,7 @@ def measure_faces(faces: FaceFolder, identity: IdentityModel | None) -> list[Fac
         if identity is not None:
             descriptors.append(identity(image, points))
         size = coverage * len(image) / scale
-        rows.append({"name": name, "frame": int(entry.get("frame", 0)), "size": size})
+        rows.append({"name": path.name, "frame": int(entry.get("frame", 0)), "size": size})
         rows[-1].update(_look(*_usual(image, points, coverage)))
     if descriptors:
         likeness = _to_median(np.stack(descriptors))
@@ -122,10 +117,10 @@ def measure_faces(faces: FaceFolder, identity: IdentityModel | None) -> list[Fac
     ]
 
 
-def read_thumbs(faces: FaceFolder) -> Thumbs:
-    """The inner faces in grey, for `near_duplicates`."""
-    coverage = float(faces.record.get("coverage", CROP_COVERAGE))
-    return np.stack([_thumb(read_image(path), coverage) for path in faces.paths])
+def read_thumbs(paths: Sequence[Path], record: Mapping[str, Any]) -> Thumbs:
+    """The inner faces in grey, for `near_duplicates`; arguments as of `measure_faces`."""
+    coverage = float(record.get("coverage", CROP_COVERAGE))
+    return np.stack([_thumb(read_image(path), coverage) for path in paths])
 
 
 def near_duplicates(
@@ -202,9 +197,7 @@ def _usual(image: Image, points: Points, coverage: float) -> tuple[Image, Points
 def _look(image: Image, points: Points) -> dict[str, Any]:
     """What one crop shows."""
     yaw, pitch, _ = head_pose(points, image.shape[:2]).angles_deg
-    hull = cv2.convexHull(np.rint(points[INNER]).astype(np.int32))
-    inside = cv2.fillConvexPoly(np.zeros(image.shape[:2], np.uint8), hull, 1) > 0
-    lab = to_lab(image)[inside]
+    lab = to_lab(image)[inner_hull(points, image.shape[:2])]
     return {
         "sharpness": sharpness(image, points),
         "yaw": float(yaw),

@@ -1,7 +1,7 @@
-"""A pair of sets held against each other: has B shown all that A does, and what should be added?
+"""The faces of two people compared: do B's show all that A does, and what should be added?
 
 The network draws B as A looks at each moment, so B must have been seen in A's poses, with the mouth
-as open and the eyes as closed; what it never saw it makes up.
+as open and the eyes as closed. What it never saw it has to invent.
 """
 
 from __future__ import annotations
@@ -17,18 +17,28 @@ from numpy.typing import NDArray
 
 from ..autoencoder import AutoencoderConfig
 from ..plotting import blank_figure
-from ..scoring.colour_difference import ciede2000
-from .advice import Reach, SetSummary, what_to_add
-from .curation import Curation
-from .inspection import BLURRED, FaceMeasures
+from ..scoring.measures import MOVES
+from ..scoring.seam import ciede2000
+from .inspection import FaceMeasures
+from .selection import Curation, Reach, SetSummary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# From where on the report gives an advice.
+FEW = 100  # distinct faces; the sample people have 200 each, and train well
+TURN_DEG = 5.0  # that A turns further than B; poses are known to about 3 degrees
+OPEN = 0.75  # share of A's mouth opening that B should reach
+CLOSED = 0.6  # share of the closing of A's lids that B should reach, which is known less well
+BLINK = 0.2  # lids that close less than this have not closed
+BLURRED_SHARE = 0.25  # of the faces
+ALIKE_SHARE = 0.6  # of near-duplicates; where every frame of a film was taken it is 0.4
+UNSEEN = 0.05  # share of A's faces in poses that B never showed
+COLOUR_GAP = 15.0  # CIEDE2000 between the faces; the sample people's are nearer
+HARDER = 1.6  # times the spread of lightness: another kind of light
+
 CELL_DEG = 5.0  # of the map of poses; with a landmarker poses are known to about 3 degrees
-# Only one face in 200 is beyond on either side: a blink lasts a few frames, a wrong landmark one.
-_PERCENT = (0.5, 50.0, 99.5)
 _YAW = np.arange(-90.0, 90.0 + CELL_DEG, CELL_DEG)  # symmetric, so that it can be mirrored
 _PITCH = np.arange(-60.0, 60.0 + CELL_DEG, CELL_DEG)
 _NEVER, _MIRRORED, _BOTH, _ONLY_B = "#d1495b", "#edae49", "#66a182", "#d5dde3"
@@ -48,12 +58,12 @@ class PoseMap(NamedTuple):
 
     @property
     def mirrored(self) -> NDArray[np.bool_]:
-        """(P, Y), poses of A that B has only the other way round, which training mirrors."""
+        """(P, Y), poses of A that B has only to the other side; training mirrors these."""
         return (self.a > 0) & ~self.seen & self.seen[:, ::-1]
 
     @property
     def never(self) -> NDArray[np.bool_]:
-        """(P, Y), poses of A that B has neither so nor mirrored."""
+        """(P, Y), poses of A that B has neither as they are nor mirrored."""
         return (self.a > 0) & ~self.seen & ~self.seen[:, ::-1]
 
     def share(self, cells: NDArray[np.bool_]) -> float:
@@ -137,9 +147,8 @@ def pair_report(
     if network_size < 8:
         raise ValueError(f"network_size: expected at least 8 pixels, got {network_size}")
     sets = [Curation(folder, identity) for folder in (folder_a, folder_b)]
-    rows = [_kept(each) for each in sets]
-    one, other = (_summary(each, kept) for each, kept in zip(sets, rows, strict=True))
-    poses = PoseMap(_histogram(rows[0]), _histogram(rows[1]))
+    one, other = (each.summary() for each in sets)
+    poses = PoseMap(*(_histogram(each.kept_table) for each in sets))
     apart = float(ciede2000(np.array(one.colour), np.array(other.colour)))
     never = poses.share(poses.never)
     pixels = network_size * AutoencoderConfig().coverage
@@ -147,40 +156,138 @@ def pair_report(
     return PairReport(one, other, poses, apart, network_size, advice)
 
 
-def _kept(curation: Curation) -> list[FaceMeasures]:
-    rows = [curation.table[curation.number(name)] for name in curation.kept]
-    if not rows:
-        raise ValueError(f"expected kept faces in {curation.folder}, got none; keep some, or undo")
-    return rows
-
-
-def _summary(curation: Curation, rows: list[FaceMeasures]) -> SetSummary:
-    lids = np.array([row.eyelids for row in rows])
-    usual = np.median(lids)  # depends on the colours of eyes and skin; 1 is all skin for everybody
-    return SetSummary(
-        faces=len(rows),
-        dropped=len(curation.dropped),
-        duplicates=sum(len(group) - 1 for group in curation.duplicates()),
-        blurred=sum(row.sharpness < BLURRED for row in rows),
-        sharpness=_reach([row.sharpness for row in rows]),
-        size=_reach([row.size for row in rows]),
-        yaw=_reach([row.yaw for row in rows]),
-        pitch=_reach([row.pitch for row in rows]),
-        mouth=_reach([row.mouth for row in rows]),
-        eyelids=_reach((lids - usual) / max(1.0 - float(usual), 1e-6)),
-        colour=tuple(np.mean([row.colour for row in rows], axis=0).tolist()),
-        contrast=tuple(np.mean([row.contrast for row in rows], axis=0).tolist()),
-    )
-
-
-def _reach(values: Sequence[float] | NDArray[np.float64]) -> Reach:
-    return Reach(*np.percentile(np.asarray(values, np.float64), _PERCENT).tolist())
-
-
-def _histogram(rows: list[FaceMeasures]) -> NDArray[np.intp]:
+def _histogram(rows: Sequence[FaceMeasures]) -> NDArray[np.intp]:
     pitch = np.clip([row.pitch for row in rows], _PITCH[0], _PITCH[-1])
     yaw = np.clip([row.yaw for row in rows], _YAW[0], _YAW[-1])
     return np.histogram2d(pitch, yaw, (_PITCH, _YAW))[0].astype(np.intp)
+
+
+def what_to_add(
+    a: SetSummary, b: SetSummary, never: float, apart: float, pixels: float
+) -> tuple[str, ...]:
+    """What to film, drop or set before training, a sentence each; none if nothing is missing.
+
+    Args:
+        a: the person in the video.
+        b: the person whose face is put there.
+        never: share of A's faces in poses that B was never seen in, not even mirrored.
+        apart: CIEDE2000 between the two mean colours.
+        pixels: how large the network draws a face, as `SetSummary.size`.
+    """
+    poses = _poses(a, b)
+    if not poses and never > UNSEEN:
+        poses = [
+            f"{_percent(never)} of A's faces are in poses near which B was never seen (marked in "
+            "the map): film B in those."
+        ]
+    return tuple([*poses, *_expressions(a, b), *_faces(a, b), *_pictures(a, b, apart, pixels)])
+
+
+def _poses(a: SetSummary, b: SetSummary) -> list[str]:
+    """Where A turns further than B; to the sides, B's other side mirrored helps."""
+    found = []
+    for sign, side, other in ((-1.0, "left", "right"), (1.0, "right", "left")):
+        reach_a, reach_b = (_furthest(each.yaw, sign) for each in (a, b))
+        mirrored = _furthest(b.yaw, -sign)
+        if reach_a - max(reach_b, mirrored) <= TURN_DEG:
+            continue
+        if reach_a > 0.0:
+            found.append(
+                f"A turns up to {reach_a:.0f} degrees to the picture's {side}, B "
+                f"{_only(reach_b)}: film B turned further to the {side}"
+                f" (or to the {other}, as training mirrors faces)."
+            )
+    for sign, way, other in ((-1.0, "upwards", "downwards"), (1.0, "downwards", "upwards")):
+        reach_a, reach_b = (_furthest(each.pitch, sign) for each in (a, b))
+        if reach_a - reach_b <= TURN_DEG:
+            continue
+        if reach_a > 0.0:
+            found.append(
+                f"A looks {way} to {reach_a:.0f} degrees, B {_only(reach_b)}: film B looking "
+                f"further {way}."
+            )
+        else:
+            found.append(
+                f"A looks {other} by as little as {-reach_a:.0f} degrees, B by {-reach_b:.0f} or "
+                f"more: film B looking less far {other}."
+            )
+    return found
+
+
+def _expressions(a: SetSummary, b: SetSummary) -> list[str]:
+    found = []
+    mouths = a.mouth.high, b.mouth.high
+    if mouths[1] < OPEN * mouths[0] and mouths[0] - mouths[1] > MOVES["mouth"]:
+        found.append(
+            f"B's mouth is never as open as A's ({mouths[1]:.2f} of the eye distance against "
+            f"{mouths[0]:.2f}): film B speaking, and opening the mouth wide."
+        )
+    lids = a.eyelids.high, b.eyelids.high
+    if lids[0] > BLINK and lids[1] < CLOSED * lids[0]:
+        found.append(
+            "B's eyes never close as far as A's: film B blinking, and with the eyes closed for a "
+            "moment."
+        )
+    return found
+
+
+def _faces(a: SetSummary, b: SetSummary) -> list[str]:
+    found = []
+    for name, each in (("A", a), ("B", b)):
+        distinct = each.faces - each.duplicates
+        if distinct < FEW:
+            found.append(
+                f"{name} has {distinct} distinct faces, and a few hundred train well: film "
+                f"{name} for longer, or take more frames of the clip."
+            )
+        if each.blurred > BLURRED_SHARE * each.faces:
+            found.append(
+                f"{_percent(each.blurred / each.faces)} of {name}'s faces are blurred: drop them, "
+                f"and film {name} again with more light and a steady camera."
+            )
+        if each.duplicates > ALIKE_SHARE * each.faces:
+            found.append(
+                f"{_percent(each.duplicates / each.faces)} of {name}'s faces are near-duplicates: "
+                f"drop them, and film {name} moving more."
+            )
+    return found
+
+
+def _pictures(a: SetSummary, b: SetSummary, apart: float, pixels: float) -> list[str]:
+    found = []
+    if apart > COLOUR_GAP:
+        lighter = "lighter" if b.colour[0] > a.colour[0] else "darker"
+        found.append(
+            f"B's face is {lighter} or of another colour than A's by {apart:.0f} (CIEDE2000): film "
+            "both in like light, or train with random light."
+        )
+    hard = b.contrast[0] / max(a.contrast[0], 1e-6)
+    if not 1.0 / HARDER <= hard <= HARDER:
+        word = "harder" if hard > 1.0 else "softer"
+        found.append(
+            f"The light on B's face is {word} than on A's (its lightness spreads "
+            f"{hard:.1f} times as much): film both in like light."
+        )
+    for name, each in (("A", a), ("B", b)):
+        if each.size.middle < 0.9 * pixels:
+            found.append(
+                f"{name}'s face is {each.size.middle:.0f} pixels in the film, and the network "
+                f"draws {pixels:.0f}: film {name} from nearer, or take a smaller network."
+            )
+    return found
+
+
+def _furthest(reach: Reach, sign: float) -> float:
+    """How far a set goes to one side; negative if it is always on the other."""
+    return reach.high if sign > 0.0 else -reach.low
+
+
+def _only(reach: float) -> str:
+    return f"only to {reach:.0f}" if reach >= 0.5 else "never"
+
+
+def _percent(share: float) -> str:
+    return "half" if 0.45 <= share <= 0.55 else f"{100.0 * share:.0f} %"
 
 
 _NAMES = (
@@ -224,9 +331,9 @@ def _draw_map(axis: Axes, poses: PoseMap) -> None:
     from matplotlib.patches import Patch
 
     known = {"B alone": ((poses.b > 0) & (poses.a == 0), _ONLY_B)}
-    known["A, and B so, too"] = ((poses.a > 0) & poses.seen, _BOTH)
-    known["A, and B mirrored"] = (poses.mirrored, _MIRRORED)
-    known["A alone: B never seen so"] = (poses.never, _NEVER)
+    known["A and B"] = ((poses.a > 0) & poses.seen, _BOTH)
+    known["A; B only mirrored"] = (poses.mirrored, _MIRRORED)
+    known["A alone"] = (poses.never, _NEVER)
     picture = np.ones((*poses.a.shape, 3))
     for cells, colour in known.values():
         picture[cells] = to_rgb(colour)

@@ -1,6 +1,7 @@
-"""What happens to a clip on its way through the world, to see which marks come through.
+"""What may happen to a clip after it was published, to see which marks survive.
 
-Each attack takes the frames of a clip and gives back what somebody else would see of them.
+Each attack takes the frames of a clip, (H, W, 3) RGB uint8 of one size, and gives back what
+somebody else would see of them.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def survival(
     """Mark a clip, attack it in all ways, and read each result.
 
     Args:
-        frames: (H, W, 3) RGB uint8 of one size with even sides; 96 are what the reader adds up.
+        frames: (H, W, 3) RGB uint8 of one size with even sides; the reader adds up to 96.
         mark_id: 40 bits.
         watermark: None takes the public key.
 

@@ -1,4 +1,4 @@
-"""How close two pictures are, and ways to spoil one, for notebooks that show what a figure sees.
+"""How close two pictures are, and ways to spoil one, to see what PSNR and SSIM notice.
 
 PSNR is the mean squared error on a logarithmic scale. SSIM compares means, contrasts and patterns
 around each pixel: Z. Wang et al., "Image Quality Assessment: From Error Visibility to Structural
@@ -17,7 +17,7 @@ from ..images import Image, check_image, to_tensor
 from ..losses import ssim_map
 from .attacks import jpeg
 
-# What the strength means is behind each name.
+# The strengths that each way allows, from least to most, and what they mean.
 WAYS = {
     "noise": (0.0, 120.0),  # standard deviation in levels
     "blur": (0.0, 20.0),  # standard deviation of a Gaussian in pixels
@@ -100,7 +100,7 @@ def spoil(image: Image, way: str, strength: float) -> Image:
 
 
 def spoil_to(image: Image, way: str, target_db: float) -> tuple[Image, float]:
-    """Spoil a picture until its PSNR against itself before has fallen to a value.
+    """Spoil a picture until its PSNR against the original has fallen to a value.
 
     Args:
         image: (H, W, 3) RGB uint8.
@@ -121,7 +121,7 @@ def spoil_to(image: Image, way: str, target_db: float) -> tuple[Image, float]:
     return spoil(image, way, nearest), nearest
 
 
-def drawn_card(size: int = 192, seed: int = 0) -> Image:
+def drawn_picture(size: int = 192, seed: int = 0) -> Image:
     """A picture made by code, with what is hard to enlarge: text, thin lines, rings, leaves.
 
     Returns:

@@ -37,7 +37,7 @@ def plot_patterns(
     Args:
         panels: title -> name -> (N, 2) points. Without pictures a pattern's points are joined in
             their order and y points up; over pictures they are dots, in pixels, and y points down.
-        linked: two names; a dotted line joins each point of the one to its like in the other.
+        linked: two names; a dotted line joins each point of the one to the same of the other.
         view: least and most x, least and most y; None fits all points. Not used over pictures.
         images: one picture (H, W, 3) RGB uint8 for each panel, drawn under its points.
         size: of the markers, in points.
@@ -214,7 +214,9 @@ def plot_bars(groups: Mapping[str, Mapping[str, float]], label: str, form: str =
         ValueError: if there is no group or one has other bars.
     """
     if not groups or len({tuple(bars) for bars in groups.values()}) != 1:
-        raise ValueError("expected groups with the same bars, got " + ("others" * bool(groups)))
+        raise ValueError(
+            f"expected groups with the same bars, got {'others' if groups else 'none'}"
+        )
     names = list(next(iter(groups.values())))
     width = 0.8 / len(names)
     figure = blank_figure(7.5, 3.6)
@@ -293,4 +295,33 @@ def plot_maps(maps: Mapping[str, Array], label: str = "") -> Figure:
         drawn = axis.imshow(values, cmap="viridis", aspect="auto")
         axis.set_title(title, fontsize=10)
         figure.colorbar(drawn, ax=axis, label=label, shrink=0.85)
+    return figure
+
+
+def plot_numbers(panels: Mapping[str, Array], kinds: Mapping[str, Array] | None = None) -> Figure:
+    """Small matrices side by side, with the number in each cell.
+
+    Args:
+        panels: title -> (rows, columns).
+        kinds: title -> (rows, columns) int, the colour of each cell; without it equal numbers have
+            equal colours.
+
+    Raises:
+        ValueError: if there is nothing to draw.
+    """
+    if not panels:
+        raise ValueError("expected at least one matrix, got none")
+    columns = [values.shape[1] for values in panels.values()]
+    cell = min(0.55, (WIDTH_IN - 0.3 * len(panels)) / sum(columns))
+    rows = max(values.shape[0] for values in panels.values())
+    figure = blank_figure(max(cell * sum(columns) + 0.3 * len(panels), 4.0), cell * rows + 0.9)
+    axes = figure.subplots(1, len(panels), squeeze=False, width_ratios=columns)[0]
+    for axis, (title, values) in zip(axes, panels.items(), strict=True):
+        colours = kinds[title] if kinds else np.unique(values, return_inverse=True)[1]
+        axis.imshow(colours.reshape(values.shape), cmap="Pastel1", vmin=0, vmax=8)
+        for (y, x), value in np.ndenumerate(values):
+            axis.text(x, y, f"{value:g}", ha="center", va="center", fontsize=9)
+        axis.set_title(title, fontsize=10)
+        axis.set_xticks([])
+        axis.set_yticks([])
     return figure

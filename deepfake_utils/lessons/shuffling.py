@@ -10,20 +10,14 @@ al., arXiv 1707.02937 (ICNR).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
-
-from ..plotting import blank_figure
-from .figures import WIDTH_IN
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Array: TypeAlias = NDArray[Any]
 Order = Literal["pytorch", "tensorflow"]
@@ -278,32 +272,3 @@ def seconds(work: Callable[[], object], times: int = 5) -> float:
         work()
         spent.append(time.perf_counter() - began)
     return min(spent)
-
-
-def plot_numbers(panels: Mapping[str, Array], kinds: Mapping[str, Array] | None = None) -> Figure:
-    """Small matrices side by side, with the number in each cell.
-
-    Args:
-        panels: title -> (rows, columns).
-        kinds: title -> (rows, columns) int, the colour of each cell; without it equal numbers have
-            equal colours.
-
-    Raises:
-        ValueError: if there is nothing to draw.
-    """
-    if not panels:
-        raise ValueError("expected at least one matrix, got none")
-    columns = [values.shape[1] for values in panels.values()]
-    cell = min(0.55, (WIDTH_IN - 0.3 * len(panels)) / sum(columns))
-    rows = max(values.shape[0] for values in panels.values())
-    figure = blank_figure(max(cell * sum(columns) + 0.3 * len(panels), 4.0), cell * rows + 0.9)
-    axes = figure.subplots(1, len(panels), squeeze=False, width_ratios=columns)[0]
-    for axis, (title, values) in zip(axes, panels.items(), strict=True):
-        colours = kinds[title] if kinds else np.unique(values, return_inverse=True)[1]
-        axis.imshow(colours.reshape(values.shape), cmap="Pastel1", vmin=0, vmax=8)
-        for (y, x), value in np.ndenumerate(values):
-            axis.text(x, y, f"{value:g}", ha="center", va="center", fontsize=9)
-        axis.set_title(title, fontsize=10)
-        axis.set_xticks([])
-        axis.set_yticks([])
-    return figure

@@ -1,7 +1,8 @@
-"""A small network that tells swapped faces from filmed ones, to measure how far such a one goes.
+"""A small network that tells swapped faces from filmed ones, to show what it is worth.
 
-It is for teaching: it learns the faults of the swaps it was shown, and the measurements say what is
-left of that on others. What a file says of itself (`verification`) does not wear off like that.
+It is for teaching: it learns the faults of the swaps it was shown, and notebook 09 measures how
+much of that helps with other swaps. What a file says of itself (`marking.reading`) does not depend
+on how the swap was made.
 """
 
 from __future__ import annotations
@@ -18,39 +19,32 @@ from torch import nn
 
 from ..faces import align_face
 from ..images import Image, Points, to_tensor
+from ..settings import Settings, setting
 
 
 @dataclass(frozen=True)
-class DetectorConfig:
-    """The detector's shape and training."""
+class SwapDetectorConfig(Settings):
+    """The network's shape and training."""
 
-    size: int = 64  # side of the faces it looks at, in pixels
-    coverage: float = 1.0  # share of it that the mean face spans; at 1 there is no background
-    channels: int = 16  # after the first convolution; each further one doubles them
-    steps: int = 200  # of training
-    batch_size: int = 32  # faces a step, half of them swapped
-    learning_rate: float = 2e-3  # of Adam, falling to nothing along a cosine
-    seed: int = 0  # of first weights and batches
-
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            ValueError: naming the field, what it should be, and what it is.
-        """
-        for name, least in (("size", 32), ("channels", 1), ("steps", 1), ("batch_size", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}")
-        if not self.learning_rate > 0.0:
-            raise ValueError(f"learning_rate: expected more than 0, got {self.learning_rate}")
+    size: int = setting(64, "side of the faces it looks at, in pixels", least=32)
+    coverage: float = setting(
+        1.0, "share of that side which the mean face spans; at 1 there is no background", above=0.0
+    )
+    channels: int = setting(
+        16, "after the first convolution; each further one doubles them", least=1
+    )
+    steps: int = setting(200, "of training", least=1)
+    batch_size: int = setting(32, "faces in a step, half of them swapped", least=2)
+    learning_rate: float = setting(2e-3, "of Adam, falling to 0 along a cosine", above=0.0)
+    seed: int = setting(0, "of the first weights and of the batches")
 
 
-class Detector(nn.Module):
+class SwapDetector(nn.Module):
     """Four convolutions with stride 2, a mean over what is left, one number."""
 
-    def __init__(self, config: DetectorConfig | None = None) -> None:
+    def __init__(self, config: SwapDetectorConfig | None = None) -> None:
         super().__init__()
-        self.config = config or DetectorConfig()
+        self.config = config or SwapDetectorConfig()
         widths = [3, *(self.config.channels * 2**i for i in range(4))]
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(widths):
@@ -66,9 +60,9 @@ class Detector(nn.Module):
 
 
 def cut_faces(
-    frames: Sequence[Image], points: Sequence[Points], config: DetectorConfig | None = None
+    frames: Sequence[Image], points: Sequence[Points], config: SwapDetectorConfig | None = None
 ) -> torch.Tensor:
-    """The aligned inner faces of frames, as a detector looks at them.
+    """Cut the aligned inner faces out of frames, as a `SwapDetector` looks at them.
 
     Args:
         frames: (H, W, 3) RGB uint8 each.
@@ -81,7 +75,7 @@ def cut_faces(
     Raises:
         ValueError: if there are no frames, or not as many faces.
     """
-    config = config or DetectorConfig()
+    config = config or SwapDetectorConfig()
     if not len(frames) or len(frames) != len(points):
         raise ValueError(
             f"expected as many faces as frames, got {len(points)} in {len(frames)} frames"
@@ -93,9 +87,9 @@ def cut_faces(
     return torch.stack([to_tensor(face) for face in faces])
 
 
-def train_detector(
-    filmed: torch.Tensor, swapped: torch.Tensor, config: DetectorConfig | None = None
-) -> Detector:
+def train_swap_detector(
+    filmed: torch.Tensor, swapped: torch.Tensor, config: SwapDetectorConfig | None = None
+) -> SwapDetector:
     """Learn to tell two sets of faces apart; they are mirrored, and shifted by some pixels.
 
     Args:
@@ -114,10 +108,10 @@ def train_detector(
             "expected two sets of faces of one size, "
             f"got {tuple(filmed.shape)} and {tuple(swapped.shape)}"
         )
-    config = config or DetectorConfig()
+    config = config or SwapDetectorConfig()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)
-        detector = Detector(config).train()
+        detector = SwapDetector(config).train()
         optimiser = torch.optim.Adam(detector.parameters(), config.learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
         half = config.batch_size // 2
@@ -142,8 +136,16 @@ def _moved(batch: torch.Tensor) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def suspicion(detector: Detector, faces: torch.Tensor) -> NDArray[np.float32]:
-    """How swapped each face looks to a detector: (N,) float32, 0 filmed to 1 swapped."""
+def suspicion(detector: SwapDetector, faces: torch.Tensor) -> NDArray[np.float32]:
+    """How swapped each face looks to a detector.
+
+    Args:
+        detector: what `train_swap_detector` gave.
+        faces: (N, 3, S, S) float in 0..1, from `cut_faces`.
+
+    Returns:
+        (N,) float32 from 0, filmed, to 1, swapped.
+    """
     return np.asarray(torch.sigmoid(detector(faces)).numpy(), np.float32)
 
 

@@ -1,4 +1,4 @@
-"""What the teaching notebooks share: pictures that obey sliders, questions with folded answers.
+"""What the teaching notebooks share: pictures with sliders, questions with answers that unfold.
 
 Works with ipywidgets 7 (Colab) and 8, and without a screen.
 """

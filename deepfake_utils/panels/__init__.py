@@ -25,8 +25,8 @@ from IPython import get_ipython
 from IPython.display import HTML, display
 from IPython.display import Image as InlineImage
 
-from ..curation.curation import Curation
 from ..curation.report import PairReport, pair_report
+from ..curation.selection import Curation
 from ..samples import TEST_START_S
 from .archives import unpack
 from .clip_panel import DataPanel

@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable
 from typing import Any, get_args
 
-from ..curation.curation import Which
 from ..curation.inspection import BLURRED, NEAR, Measure
+from ..curation.selection import Which
 from .base import has_widgets, png_bytes
 from .faces_pages import COLUMNS, THUMB, FacePages, Shown
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from ..curation.curation import Curation, Which
 from ..curation.inspection import NEAR, Measure
+from ..curation.selection import Curation, Which
 from ..images import Image, check_one_of, read_image
 from ..plotting import show_images
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Samples = NDArray[np.float64]  # (N, K): K numbers a frame, what K is the statistic knows
+Samples = NDArray[np.float64]  # (N, K): of each frame the K numbers that the statistic needs
 Statistic = Callable[[Samples], float]
 
 
@@ -25,15 +25,15 @@ def block_interval(
 ) -> tuple[float, float]:
     """Percentile interval of a statistic by the moving-block bootstrap.
 
-    Each resample is as many whole blocks of neighbouring frames, drawn from all places in the clip,
-    as fill its length. What differs between clips is not in it: it says what other frames of this
-    one would have given.
+    Each resample consists of blocks of neighbouring frames, drawn from anywhere in the clip until
+    it is as long as the clip. The interval says how much the number depends on which frames of this
+    clip were seen. How much one clip differs from another is not in it.
 
     Args:
         samples: (N, K) float64, in the order of the frames.
         statistic: (n, K) -> the number in question.
-        block: frames in a block, about as many as look alike; a third of the clip at most.
-        resamples: how many clips are put together.
+        block: frames in a block, about as many as look alike; at most a third of the clip is used.
+        resamples: how many clips are drawn.
         level: share of them that the interval holds.
         seed: of the random numbers; the same one gives the same interval.
 

@@ -6,7 +6,6 @@ run by the package dlib. Both come with pip install 'deepfake-utils[score]'.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..faces import align_face
+from ..files import sha256_of
 from ..images import Image, Points
 
 Descriptor = NDArray[np.float64]  # (128,), of length about 1.3; compared by Euclidean distance
@@ -32,8 +32,8 @@ _FIVE = (45, 42, 36, 39, 33)
 class IdentityModel:
     """A face's descriptor; takes about 80 ms a face on one processor core.
 
-    dlib's authors call two faces one person below a distance of 0.6. That line does not part
-    rendered heads, so compare distances with each other rather than with it.
+    dlib's authors call two faces one person below a distance of 0.6. That limit does not
+    separate rendered heads, so compare distances with each other rather than with it.
 
     Also fits wherever a function (frame, points) -> descriptor is asked for, e.g. to choose a
     person of several by a picture.
@@ -113,7 +113,7 @@ def _weights() -> Path:
         raise ImportError(
             f"expected the package face_recognition_models with {WEIGHTS_FILE}, got none; {INSTALL}"
         )
-    got = hashlib.sha256(path.read_bytes()).hexdigest()
+    got = sha256_of(path)
     if got != WEIGHTS_SHA256:
         raise ValueError(
             f"{path}: expected sha256 {WEIGHTS_SHA256}, got {got}; the file is damaged or was "

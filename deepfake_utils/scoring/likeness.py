@@ -1,12 +1,12 @@
-"""How like the right answer a swap looks, where that is known, and how sharp it is."""
+"""How similar a swap is to the right answer, where that is known, and how sharp it is."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,6 +20,8 @@ from ..samples import FPS, TEST_START_S, load_truth, sample_clips
 from ..umeyama import umeyama
 from ..video import read_frames
 
+Mask = NDArray[np.bool_]  # (H, W)
+
 
 @dataclass(frozen=True)
 class Score:
@@ -27,15 +29,6 @@ class Score:
 
     mean_db: float  # mean of the frames' PSNR in dB, higher is better
     frames_db: NDArray[np.float64]  # (N,) PSNR of each frame in dB
-
-
-@dataclass(frozen=True)
-class SampleScore:
-    """A swap of the sample people, and between which bounds it lies; mean PSNR in dB."""
-
-    swap_db: float
-    no_swap_db: float  # person A as filmed
-    perfect_db: float  # the right answer itself, laid into A's place and back
 
 
 def inner_face_psnr(
@@ -67,14 +60,8 @@ def inner_face_ssim(
 ) -> float:
     """Structural similarity of one swapped frame with the truth inside the inner face.
 
-    Laid onto the truth and matched in colour as for `inner_face_psnr`; the measure is
-    `losses.ssim_map`, averaged over the windows that lie inside the hull.
-
-    Args:
-        swapped: (H, W, 3) RGB uint8.
-        target_points: (68, 2), where the target person's features are in that frame, in pixels.
-        truth: (H, W, 3) RGB uint8, the source person doing the same.
-        truth_points: (68, 2), where that person's features are in `truth`, in pixels.
+    Arguments, and how the frame is laid onto the truth and matched in colour, are those of
+    `inner_face_psnr`; the measure is `losses.ssim_map`, averaged over the windows inside the hull.
 
     Returns:
         1 for equal pictures, about 0 for unrelated ones.
@@ -101,12 +88,13 @@ def inner_face_ssim(
 
 
 def sharpness(image: Image, points: Points) -> float:
-    """How much fine detail the inner face shows, for its contrast; compare two pictures' values.
+    """How much fine detail the inner face shows, relative to its contrast.
 
     The root mean square of the Laplacian of a Gaussian (D. Marr, E. Hildreth, "Theory of edge
     detection", Proc. R. Soc. B 207, 1980) of a pixel's width, inside the hull of points 17-67,
-    divided by the spread of the grey levels there, so that light and exposure do not count. PSNR
-    rewards blur, as a wrong sharp edge costs twice; this falls with it.
+    divided by the spread of the grey levels there, so that light and exposure do not count. Compare
+    the values of two pictures. PSNR rewards blur, as a sharp edge in the wrong place costs twice;
+    sharpness falls with blur.
 
     Args:
         image: (H, W, 3) RGB uint8.
@@ -120,7 +108,7 @@ def sharpness(image: Image, points: Points) -> float:
             lies inside the picture.
     """
     check_image(image, "image")
-    inside = _inner_hull(check_points(points, 68), image.shape[:2], "points")
+    inside = inner_hull(check_points(points, 68), image.shape[:2], "points")
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     fine = cv2.Laplacian(cv2.GaussianBlur(grey, (0, 0), 1.0), cv2.CV_32F)
     spread = max(float(grey[inside].std()), 1e-6)
@@ -147,7 +135,7 @@ def shape_error(points: Points, wanted: Points) -> float:
 
 def _side_by_side(
     swapped: Image, target_points: Points, truth: Image, truth_points: Points
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], Mask]:
     """The swap laid onto the truth in its colours, the truth, and the inner face's pixels.
 
     Returns:
@@ -157,15 +145,9 @@ def _side_by_side(
     check_image(truth, "truth")
     target_points = check_points(target_points, 68, "target_points")
     truth_points = check_points(truth_points, 68, "truth_points")
-    height, width = truth.shape[:2]
-    laid = cv2.warpAffine(
-        swapped,
-        umeyama(target_points[INNER], truth_points[INNER]),
-        (width, height),
-        flags=cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REPLICATE,
-    ).astype(np.float64)
-    inside = _inner_hull(truth_points, (height, width), "truth_points")
+    size_hw = truth.shape[:2]
+    laid = lay_onto(swapped, target_points, truth_points, size_hw).astype(np.float64)
+    inside = inner_hull(truth_points, size_hw, "truth_points")
     wanted = truth.astype(np.float64)
     seen, there = laid[inside], wanted[inside]  # (n, 3)
     spread = there.std(axis=0) / np.maximum(seen.std(axis=0), 1e-6)
@@ -173,13 +155,49 @@ def _side_by_side(
     return np.clip(matched, 0.0, 255.0), wanted, inside
 
 
-def _inner_hull(points: Points, size_hw: tuple[int, int], name: str) -> NDArray[np.bool_]:
-    """(H, W), True inside the convex hull of points 17-67."""
+def inner_hull(points: Points, size_hw: tuple[int, int], name: str = "points") -> Mask:
+    """The inner face: the convex hull of points 17-67, as it lies on whole pixels.
+
+    Args:
+        points: (68, 2), (x, y) in pixels.
+        size_hw: height and width of the picture.
+        name: what the points are called in an error.
+
+    Returns:
+        (H, W) bool, True inside.
+
+    Raises:
+        ValueError: if no point lies inside the picture.
+    """
     filled = np.zeros(size_hw, np.uint8)
     cv2.fillConvexPoly(filled, cv2.convexHull(np.rint(points[INNER]).astype(np.int32)), 1)
     if not filled.any():
         raise ValueError(f"{name}: expected points inside the picture, got all outside")
     return filled > 0
+
+
+def lay_onto(
+    image: Image,
+    points: Points,
+    onto: Points,
+    size_hw: tuple[int, int],
+    by: slice | NDArray[np.intp] = INNER,
+) -> Image:
+    """Move a face to where another one is, by the similarity between their landmarks.
+
+    Args:
+        image: (H, W, 3) RGB uint8.
+        points: (68, 2), (x, y) in pixels, where the face is in it.
+        onto: (68, 2), where it is to be.
+        size_hw: height and width of the result.
+        by: which of the 68 points are laid onto each other.
+
+    Returns:
+        (height, width, 3) RGB uint8; beyond the picture's edge its last pixels are repeated.
+    """
+    matrix = umeyama(points[by], onto[by])  # image -> result
+    wh = (size_hw[1], size_hw[0])
+    return cv2.warpAffine(image, matrix, wh, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
 def perfect_swap(truth: Image, truth_points: Points, target_points: Points) -> Image:
@@ -196,12 +214,8 @@ def perfect_swap(truth: Image, truth_points: Points, target_points: Points) -> I
         (H, W, 3) RGB uint8.
     """
     check_image(truth, "truth")
-    height, width = truth.shape[:2]
-    matrix = umeyama(check_points(truth_points, 68)[INNER], check_points(target_points, 68)[INNER])
-    laid = cv2.warpAffine(
-        truth, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(laid, np.uint8)
+    truth_points, target_points = check_points(truth_points, 68), check_points(target_points, 68)
+    return lay_onto(truth, truth_points, target_points, truth.shape[:2])
 
 
 def score_clip(
@@ -221,18 +235,31 @@ def score_clip(
     Raises:
         ValueError: if there is no frame or the numbers of frames differ.
     """
-    frames: list[float] = []
-    rows = itertools.zip_longest(swapped, target_points, truth, truth_points)
-    for ours, our_points, answer, answer_points in rows:
-        if ours is None or our_points is None or answer is None or answer_points is None:
-            raise ValueError(
-                "expected equally many frames and points of swap and truth, got different numbers: "
-                f"only the first {len(frames)} are complete"
-            )
-        frames.append(inner_face_psnr(ours, our_points, answer, answer_points))
+    series = in_step(swapped, target_points, truth, truth_points)
+    frames = [inner_face_psnr(*row) for row in series]
     if not frames:
         raise ValueError("expected frames to score, got none")
     return Score(float(np.mean(frames)), np.array(frames))
+
+
+def in_step(*series: Iterable[Any] | None) -> Iterator[tuple[Any, ...]]:
+    """What belongs to the first frame, to the second and so on, of several series at once.
+
+    A series holds a picture or the points of each frame. One that is None gives None each time.
+
+    Raises:
+        ValueError: if one ends before another.
+    """
+    missing = object()
+    given = [each for each in series if each is not None]
+    for index, row in enumerate(itertools.zip_longest(*given, fillvalue=missing)):
+        if any(each is missing for each in row):
+            raise ValueError(
+                "expected equally many frames and points of swap, target and truth, got different "
+                f"numbers: only the first {index} are complete"
+            )
+        items = iter(row)
+        yield tuple(None if each is None else next(items) for each in series)
 
 
 class SampleAnswer(NamedTuple):
@@ -271,26 +298,4 @@ def sample_answer(path: str | os.PathLike[str], start_s: float = TEST_START_S) -
         known.landmarks_a[at : at + len(swapped)],
         answer[: len(swapped)],
         known.landmarks_b_as_a[skip : skip + len(swapped)],
-    )
-
-
-def score_sample_swap(path: str | os.PathLike[str], start_s: float = TEST_START_S) -> SampleScore:
-    """Score a video in which sample person B's face was put on A.
-
-    Args:
-        path: the swapped video; its first frame is A's frame at `start_s`, and it may end early.
-        start_s: from 14 s, where A's part for testing begins.
-
-    Raises:
-        FileNotFoundError, ValueError: if the video cannot be read or is longer than A's clip.
-    """
-    swapped, original, points, answer, truth_points = sample_answer(path, start_s)
-    perfect = [
-        perfect_swap(image, theirs, ours)
-        for image, theirs, ours in zip(answer, truth_points, points, strict=True)
-    ]
-    return SampleScore(
-        score_clip(swapped, points, answer, truth_points).mean_db,
-        score_clip(original, points, answer, truth_points).mean_db,
-        score_clip(perfect, points, answer, truth_points).mean_db,
     )

@@ -1,7 +1,7 @@
-"""What is measured of a swap, frame by frame: the columns of a scorecard before their means.
+"""What is measured of a swap in each frame, before a scorecard makes one figure of all frames.
 
-Every clip of a card (the swap, the target as filmed, the right answer laid in) is held against the
-same `Moment`s, and only numbers are kept of a frame once the next but one has come.
+Every clip of a card (the swap, the target as filmed, the right answer laid in) is compared with the
+same `Moment`s. Only numbers are kept of a frame once the two after it have been measured.
 """
 
 from __future__ import annotations
@@ -16,18 +16,79 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..detectors.pose import angle_between, head_pose
-from ..images import Image, Points
-from ..landmarks import INNER, Landmarker, outer_eye_distance
+from ..images import Image, Points, check_image, check_points
+from ..landmarks import INNER, STEADY, Landmarker, outer_eye_distance
 from ..umeyama import transform_points, umeyama
 from .bootstrap import Samples
 from .expression import MIN_FRAMES, mouth_opening, visible_eyelid_closing, without_slow_part
 from .identity import Descriptor
-from .likeness import inner_face_psnr, inner_face_ssim, perfect_swap, shape_error, sharpness
+from .likeness import (
+    inner_face_psnr,
+    inner_face_ssim,
+    inner_hull,
+    lay_onto,
+    perfect_swap,
+    shape_error,
+    sharpness,
+)
 from .seam import Steps, edge_steps, seam_visibility
-from .steadiness import frame_change, landmark_jitter
 
 # A mouth or eyelids that move less than this have not moved: there is nothing to follow.
 MOVES = {"mouth": 0.02, "eyelids": 0.1}
+
+
+def landmark_jitter(before: Points, now: Points, after: Points) -> float:
+    """How much the landmarks of a frame tremble against those of the frames before and after it.
+
+    The root mean square of the second difference of points 17-67, divided by sqrt(6): the standard
+    deviation of a coordinate if each frame has noise of its own. Heads move smoothly, so most of it
+    is noise; compare with that of the film before the swap, found by the same landmarker.
+
+    Args:
+        before: (68, 2), (x, y) in pixels, of the frame before.
+        now: of the frame itself.
+        after: of the next frame.
+
+    Returns:
+        The standard deviation of a coordinate, in percent of the distance between the outer
+        corners of the eyes.
+
+    Raises:
+        ValueError: if points are not (68, 2).
+    """
+    before, now, after = (check_points(points, 68) for points in (before, now, after))
+    off = (before - 2.0 * now + after)[INNER]
+    return 100.0 * float(np.sqrt(np.square(off).mean() / 6.0)) / outer_eye_distance(now)
+
+
+def frame_change(before: Image, now: Image, points_before: Points, points_now: Points) -> float:
+    """How much the inner face changes from one frame to the next, its motion taken out.
+
+    The earlier frame is laid onto the later by the similarity between their landmarks. What is left
+    is flicker, and what the mouth, the eyes and the light do; subtract the film's own value.
+
+    Args:
+        before: (H, W, 3) RGB uint8.
+        now: the same shape.
+        points_before: (68, 2), (x, y) in pixels, of the face in `before`; for a swap those of the
+            film, for the face ought to follow it.
+        points_now: of the face in `now`.
+
+    Returns:
+        Mean absolute difference inside the hull of points 17-67, in levels of 0..255.
+
+    Raises:
+        TypeError, ValueError: if a frame or the points have a wrong type or shape, or no point lies
+            inside the picture.
+    """
+    check_image(before, "before")
+    check_image(now, "now")
+    points_before = check_points(points_before, 68, "points_before")
+    points_now = check_points(points_now, 68, "points_now")
+    size_hw = now.shape[:2]
+    inside = inner_hull(points_now, size_hw, "points_now")
+    laid = lay_onto(before, points_before, points_now, size_hw, STEADY)
+    return float(np.abs(laid[inside].astype(np.float64) - now[inside]).mean())
 
 
 @dataclass(frozen=True)
@@ -39,7 +100,7 @@ class Expected:
     sharpness: float
     mouth: float
     eyelids: float
-    steps: Steps  # of colour around the face that nobody needs to hide
+    steps: Steps  # of colour around the face that are there without a swap
 
 
 @dataclass(frozen=True)
@@ -183,7 +244,7 @@ class Column:
         del self._frames[0], self._points[0]
 
     def gap(self) -> None:
-        """Say that a frame was left out, so that the next has no neighbour before it."""
+        """Note that a frame was left out: the next one is not compared with earlier ones."""
         self._frames.clear()
         self._points.clear()
 

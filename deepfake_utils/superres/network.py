@@ -155,28 +155,6 @@ def luma(rgb: torch.Tensor) -> torch.Tensor:
     return ((rgb * weights).sum(dim=1, keepdim=True) + BLACK_Y) / 255.0
 
 
-def luma_psnr(drawn: torch.Tensor, target: torch.Tensor, scale: int) -> float:
-    """Peak signal-to-noise ratio of luma as papers on super-resolution state it, in dB.
-
-    Args:
-        drawn: (1, 1, H, W) float luma, see `luma`; rounded to 8 bits here, as a file would be.
-        target: same shape, what it should be.
-        scale: pixels along each side that do not count.
-
-    Raises:
-        ValueError: if the shapes differ or nothing is left inside.
-    """
-    if drawn.shape != target.shape or min(drawn.shape[-2:]) <= 2 * scale:
-        raise ValueError(
-            f"expected two lumas of one size, larger than {2 * scale} pixels, "
-            f"got {tuple(drawn.shape)} and {tuple(target.shape)}"
-        )
-    inside = (..., slice(scale, -scale), slice(scale, -scale))
-    seen = drawn.double().clamp(0.0, 1.0).mul(255.0).round() / 255.0
-    error = (seen - target)[inside].square().mean()
-    return float(-10.0 * error.clamp_min(1e-10).log10())
-
-
 def bicubic(picture: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
     """(B, C, H, W) float -> (B, C, *size_hw) as Pillow's BICUBIC does it; overshoots are kept."""
     return F.interpolate(picture, size_hw, mode="bicubic", antialias=True, align_corners=False)

@@ -23,11 +23,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from measuring import score_expression
 from quality import IdentityJudge, reconstruction, unseen_faces
 
 import deepfake_utils as du
 from deepfake_utils.samples import TEST_START_S
-from deepfake_utils.scoring.expression import score_expression
 
 SIZE = 64
 # name -> what is changed in the network, the training, the warps and the data

@@ -20,8 +20,7 @@ import numpy as np
 import deepfake_utils as du
 from deepfake_utils.rendering import swap_clip
 from deepfake_utils.samples import TEST_START_S
-from deepfake_utils.scoring.card import ScoreConfig
-from deepfake_utils.scoring.scorecard import score_swap
+from deepfake_utils.scoring.scorecard import ScoreConfig, score_swap
 from deepfake_utils.superres.network import SuperResolutionConfig, SuperResolver, enlarger
 from deepfake_utils.superres.training import SuperResolutionTrainConfig, train_superres
 from deepfake_utils.tracking.steadying import TrackConfig

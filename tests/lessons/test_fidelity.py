@@ -3,12 +3,12 @@ import math
 import numpy as np
 import pytest
 
-from deepfake_utils.lessons.fidelity import WAYS, drawn_card, psnr, spoil, spoil_to, ssim
+from deepfake_utils.lessons.fidelity import WAYS, drawn_picture, psnr, spoil, spoil_to, ssim
 
 
 @pytest.fixture(scope="module")
 def card():
-    return drawn_card(96)
+    return drawn_picture(96)
 
 
 def test_psnr_by_hand():
@@ -49,7 +49,7 @@ def test_equal_psnr_hides_what_ssim_sees(card):
 
 
 def test_cards_differ_by_seed_alone():
-    first, again, other = drawn_card(64, 0), drawn_card(64, 0), drawn_card(64, 1)
+    first, again, other = drawn_picture(64, 0), drawn_picture(64, 0), drawn_picture(64, 1)
     assert first.shape == (64, 64, 3) and first.dtype == np.uint8
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 

@@ -1,4 +1,4 @@
-"""pytest tests/test_lesson_umeyama_warping.py -m slow: notebooks 06 and 07 show what they claim."""
+"""pytest -m slow tests/lessons/test_lesson_umeyama_warping.py: 06 and 07 show what they claim."""
 
 import re
 

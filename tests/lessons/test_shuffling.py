@@ -142,12 +142,3 @@ def test_seconds_leaves_out_the_first_run():
     runs = []
     assert shuffling.seconds(lambda: runs.append(0), 3) >= 0.0
     assert len(runs) == 4
-
-
-def test_numbers_are_written_into_their_cells():
-    figure = shuffling.plot_numbers({"one": np.array([[1, 2]]), "two": np.array([[3.5], [4.0]])})
-    told = [[text.get_text() for text in axis.texts] for axis in figure.axes]
-    assert told == [["1", "2"], ["3.5", "4"]]
-    assert [axis.get_title() for axis in figure.axes] == ["one", "two"]
-    with pytest.raises(ValueError, match="at least one matrix"):
-        shuffling.plot_numbers({})

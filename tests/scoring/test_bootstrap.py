@@ -1,4 +1,4 @@
-"""pytest tests/test_bootstrap.py"""
+"""pytest tests/scoring/test_bootstrap.py"""
 
 import numpy as np
 import pytest

@@ -1,19 +1,14 @@
-"""pytest tests/test_expression.py"""
+"""pytest tests/scoring/test_expression.py"""
 
 import cv2
 import numpy as np
 import pytest
+from benchmarks.measuring import eyelid_closing, score_expression, score_sample_expression
 
 from deepfake_utils.faces import align_face, face_mask
 from deepfake_utils.landmarks import MeshLandmarker
 from deepfake_utils.samples import FPS, load_truth, sample_clips
-from deepfake_utils.scoring.expression import (
-    eyelid_closing,
-    mouth_opening,
-    score_expression,
-    score_sample_expression,
-    visible_eyelid_closing,
-)
+from deepfake_utils.scoring.expression import mouth_opening, visible_eyelid_closing
 from deepfake_utils.swapping import paste_face
 from deepfake_utils.video import VideoWriter, read_frames
 

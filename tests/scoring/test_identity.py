@@ -1,4 +1,4 @@
-"""pytest tests/test_identity.py"""
+"""pytest tests/scoring/test_identity.py"""
 
 import importlib.util
 

@@ -1,4 +1,4 @@
-"""pytest tests/test_likeness.py; PSNR is tested in test_scorecard.py"""
+"""pytest tests/scoring/test_likeness.py; PSNR is tested in test_scorecard.py"""
 
 import cv2
 import numpy as np

@@ -1,11 +1,11 @@
-"""pytest tests/test_overview.py: the figure of how it works shows the network's own tensors."""
+"""pytest tests/notebooks/test_draw_overview.py: the figure shows the network's own tensors."""
 
 import numpy as np
 import pytest
 import torch
+from draw_overview import maps_image, plot_overview, trace
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder, preset
-from deepfake_utils.lessons.overview import maps_image, plot_overview, trace
 from deepfake_utils.swapping import Swapper
 
 

@@ -1,11 +1,11 @@
-"""pytest tests/test_steadiness.py"""
+"""pytest tests/scoring/test_measures.py"""
 
 import cv2
 import numpy as np
 import pytest
 
 from deepfake_utils.landmarks import outer_eye_distance
-from deepfake_utils.scoring.steadiness import frame_change, landmark_jitter
+from deepfake_utils.scoring.measures import frame_change, landmark_jitter
 
 
 def test_even_motion_does_not_tremble(points):

@@ -1,4 +1,4 @@
-"""pytest tests/test_pictures.py: the teaching notebooks' figures show what they are given."""
+"""pytest tests/lessons/test_figures.py: the figures of the notebooks show what they are given."""
 
 import io
 
@@ -12,6 +12,7 @@ from deepfake_utils.lessons.figures import (
     plot_grids,
     plot_histogram,
     plot_maps,
+    plot_numbers,
     plot_patterns,
     plot_space,
     plot_turn,
@@ -110,3 +111,12 @@ def test_grids_and_maps_are_drawn(picture):
     assert np.array_equal(lines[0].get_xydata(), regular[:5])
     assert len(figure.axes[0].texts) == 25  # an arrow a point
     assert np.array_equal(plot_maps({"x": np.eye(3)}).axes[0].images[0].get_array(), np.eye(3))
+
+
+def test_numbers_are_written_into_their_cells():
+    figure = plot_numbers({"one": np.array([[1, 2]]), "two": np.array([[3.5], [4.0]])})
+    told = [[text.get_text() for text in axis.texts] for axis in figure.axes]
+    assert told == [["1", "2"], ["3.5", "4"]]
+    assert [axis.get_title() for axis in figure.axes] == ["one", "two"]
+    with pytest.raises(ValueError, match="at least one matrix"):
+        plot_numbers({})

@@ -1,4 +1,4 @@
-"""pytest tests/test_curation.py"""
+"""pytest tests/curation/test_selection.py"""
 
 import json
 import shutil
@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from deepfake_utils.curation.curation import MEASURES_FILE, Curation
 from deepfake_utils.curation.folder import DROPPED, JOURNAL_FILE
 from deepfake_utils.curation.inspection import BLURRED, NEAR, read_thumbs
+from deepfake_utils.curation.selection import MEASURES_FILE, Curation
 from deepfake_utils.extraction import FACES_FILE, extract_faces, load_faces
 from deepfake_utils.images import read_image, write_image
 from deepfake_utils.samples import load_truth, sample_clips, sample_consent
@@ -145,6 +145,17 @@ def test_damaged_measures_are_taken_anew(curation, folder, text):
     assert Curation(folder, identity=False).table == before
 
 
+def test_a_summary_is_of_the_kept_crops(curation):
+    names = curation.kept
+    whole = curation.summary()
+    curation.drop([0, 1])
+    kept = curation.summary()
+    assert (whole.faces, whole.dropped, kept.faces, kept.dropped) == (12, 0, 10, 2)
+    assert [row.name for row in curation.kept_table] == list(names[2:])
+    assert kept.yaw.middle == pytest.approx(np.median([row.yaw for row in curation.table[2:]]))
+    assert kept.yaw.low < kept.yaw.middle < kept.yaw.high
+
+
 # Near-duplicates ----------------------------------------------------------------------------
 
 
@@ -182,7 +193,9 @@ def test_thumbs_show_the_face_at_one_place_whatever_the_crop(curation, tmp_path)
     clip, points = sample_clips().person_a, iter(load_truth().landmarks_a[::EVERY])
     frames = read_frames(clip, 0.0, 12.0, EVERY)
     extract_faces(frames, tmp_path / "fine", lambda _: [next(points)], 300, coverage=0.7)
-    one, other = (read_thumbs(each._faces) for each in (curation, Curation(tmp_path / "fine")))
+    one, other = (
+        read_thumbs(each._paths(), each.record) for each in (curation, Curation(tmp_path / "fine"))
+    )
     assert one.shape == other.shape == (12, 64, 64)
     assert np.abs(one.astype(float) - other).mean() < 3.0
 

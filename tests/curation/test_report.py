@@ -1,4 +1,4 @@
-"""pytest tests/test_report_card.py"""
+"""pytest tests/curation/test_report.py"""
 
 import dataclasses
 import io
@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from deepfake_utils.curation.advice import Reach, SetSummary, what_to_add
-from deepfake_utils.curation.curation import Curation
-from deepfake_utils.curation.report import PoseMap, pair_report
+from deepfake_utils.curation.report import PoseMap, pair_report, what_to_add
+from deepfake_utils.curation.selection import Curation, Reach, SetSummary
 from deepfake_utils.extraction import FACES_FILE
 from deepfake_utils.images import read_image, write_image
 

@@ -1,4 +1,4 @@
-"""pytest tests/test_detecting.py"""
+"""pytest tests/lessons/test_swap_detector.py"""
 
 import numpy as np
 import pytest
@@ -6,15 +6,15 @@ import torch
 
 from deepfake_utils.faces import MEAN_FACE
 from deepfake_utils.lessons.swap_detector import (
-    Detector,
-    DetectorConfig,
+    SwapDetector,
+    SwapDetectorConfig,
     area_under_roc,
     cut_faces,
     suspicion,
-    train_detector,
+    train_swap_detector,
 )
 
-CONFIG = DetectorConfig(size=32, channels=4, steps=60, batch_size=16)
+CONFIG = SwapDetectorConfig(size=32, channels=4, steps=60, batch_size=16)
 
 
 def faces(count, seed):
@@ -26,14 +26,14 @@ def blurred(pictures):
 
 
 def test_it_learns_what_tells_two_sets_apart_and_finds_it_in_others():
-    detector = train_detector(faces(64, 0), blurred(faces(64, 1)), CONFIG)
+    detector = train_swap_detector(faces(64, 0), blurred(faces(64, 1)), CONFIG)
     scores = [suspicion(detector, each) for each in (faces(64, 2), blurred(faces(64, 3)))]
     assert scores[0].dtype == np.float32 and scores[0].shape == (64,)
     assert area_under_roc(*scores) > 0.99
 
 
 def test_equal_sets_cannot_be_told_apart():
-    detector = train_detector(faces(64, 0), faces(64, 1), CONFIG)
+    detector = train_swap_detector(faces(64, 0), faces(64, 1), CONFIG)
     found = area_under_roc(*(suspicion(detector, faces(200, seed)) for seed in (2, 3)))
     assert 0.35 < found < 0.65
 
@@ -42,7 +42,7 @@ def test_training_is_repeatable_and_leaves_the_programs_own_chance_alone():
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    one, other = (train_detector(faces(8, 0), faces(8, 1), CONFIG) for _ in range(2))
+    one, other = (train_swap_detector(faces(8, 0), faces(8, 1), CONFIG) for _ in range(2))
     assert torch.rand(1) == expected
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
@@ -59,14 +59,14 @@ def test_faces_are_cut_as_the_detector_wants_them():
     points = np.asarray(MEAN_FACE) * 100.0 + 100.0
     cut = cut_faces([frame, frame], [points, points], CONFIG)
     assert cut.shape == (2, 3, 32, 32) and float(cut.max()) == pytest.approx(128 / 255)
-    assert Detector(CONFIG).eval()(cut).shape == (2,)
+    assert SwapDetector(CONFIG).eval()(cut).shape == (2,)
     with pytest.raises(ValueError, match="as many faces as frames"):
         cut_faces([frame], [], CONFIG)
 
 
 def test_wrong_input_says_so():
     with pytest.raises(ValueError, match="expected two sets"):
-        train_detector(faces(4, 0), faces(4, 0)[..., :16], CONFIG)
+        train_swap_detector(faces(4, 0), faces(4, 0)[..., :16], CONFIG)
     for wrong in ({"size": 8}, {"steps": 0}, {"learning_rate": 0.0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            DetectorConfig(**wrong)
+            SwapDetectorConfig(**wrong)

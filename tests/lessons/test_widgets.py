@@ -1,4 +1,4 @@
-"""pytest tests/test_lessons.py: questions that unfold, and pictures that answer to sliders."""
+"""pytest tests/lessons/test_widgets.py: questions that unfold, pictures that answer to sliders."""
 
 from html.parser import HTMLParser
 
