@@ -10,10 +10,11 @@ landmarks; the mesh, as called; without the mirrored fit; and aligned by other s
 import cv2
 import numpy as np
 
-from deepfake_utils import MeshLandmarker, inner_face_psnr, load_truth, read_frames, sample_clips
+from deepfake_utils import MeshLandmarker, read_frames, sample_clips
 from deepfake_utils.faces import mean_face
 from deepfake_utils.landmarks import STEADY
-from deepfake_utils.samples import TEST_START_S
+from deepfake_utils.samples import TEST_START_S, load_truth
+from deepfake_utils.scoring import inner_face_psnr
 from deepfake_utils.umeyama import invert, umeyama
 
 SIZE, COVERAGE, STRIDE = 96, 0.75, 4

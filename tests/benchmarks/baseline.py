@@ -27,9 +27,8 @@ from deepfake_utils import (
     preset,
     read_frames,
     sample_clips,
-    sample_consent,
 )
-from deepfake_utils.samples import TEST_START_S
+from deepfake_utils.samples import TEST_START_S, sample_consent
 from deepfake_utils.umeyama import umeyama
 
 SIZE, CROP, GRID = 64, 256, 5

@@ -15,17 +15,11 @@ from functools import partial
 import cv2
 import numpy as np
 
-from deepfake_utils import (
-    MeshLandmarker,
-    inner_face_psnr,
-    load_truth,
-    read_frames,
-    sample_clips,
-    transform_points,
-)
+from deepfake_utils import MeshLandmarker, read_frames, sample_clips, transform_points
 from deepfake_utils.faces import MEAN_FACE, mean_face
 from deepfake_utils.landmarks import MESH68, STEADY
-from deepfake_utils.samples import TEST_START_S
+from deepfake_utils.samples import TEST_START_S, load_truth
+from deepfake_utils.scoring import inner_face_psnr
 from deepfake_utils.tracking.smoothing import jitter, lag
 from deepfake_utils.tracking.steadying import TrackConfig
 from deepfake_utils.tracking.tracks import track_faces

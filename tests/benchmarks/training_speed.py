@@ -59,7 +59,7 @@ def build_baseline(folder, row, device, spent):
 
 def build_ours(folder, row, device, spent):
     """A trainer, and functions that make a step, and the input of one alone."""
-    light = du.photometric_augment() if row["light"] else None
+    light = du.dataset.photometric_augment() if row["light"] else None
     sets = [du.FaceDataset(folder / person, row["size"], 0.75, light) for person in "ab"]
 
     def sources():

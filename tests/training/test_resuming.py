@@ -78,7 +78,7 @@ import deepfake_utils as du
 
 torch.set_num_threads(1)
 crops, folder = [Path(name) for name in sys.argv[2:4]], sys.argv[4]
-network = du.AutoencoderConfig(
+network = du.autoencoder.AutoencoderConfig(
     image_size=32, base_channels=8, max_channels=16, code_size=16, decoder_channels=16,
     min_channels=8,
 )
@@ -207,7 +207,7 @@ import deepfake_utils as du
 
 torch.set_num_threads(1)
 crops, path, steps = [Path(name) for name in sys.argv[2:4]], sys.argv[4], int(sys.argv[5])
-network = du.AutoencoderConfig(
+network = du.autoencoder.AutoencoderConfig(
     image_size=32, base_channels=8, max_channels=16, code_size=16, decoder_channels=16,
     min_channels=8,
 )
