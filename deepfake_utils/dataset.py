@@ -8,24 +8,27 @@ and target can never disagree.
 from __future__ import annotations
 
 import itertools
+import math
 import os
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from .augmentation import Augment
 from .consent import require_consent
 from .devices import pick_device
 from .extraction import FaceSet, load_faces
 from .faces import face_mask, feature_mask
+from .images import Image
 from .landmarks import FLIP68
 from .warping import WarpConfig, Warps, draw_warps, warp_batch
 
+Augment = Callable[[Image, int], Image]  # (face, seed) -> face of the same shape
 FINER = 1.25  # crops are kept this much finer than the network's pixels, to be sampled from
 
 
@@ -37,6 +40,57 @@ class Batch(NamedTuple):
     weight: torch.Tensor  # (B, 1, S, S) float32, how much each pixel of the target matters
     mask: torch.Tensor | None = None  # (B, 1, S, S) float32 in 0..1, where the target is face
     points: torch.Tensor | None = None  # (B, 68, 2) float32, its landmarks (x, y) in 0..1
+
+
+class PhotometricAugment:
+    """Random brightness, contrast and colour shift, by albumentations.
+
+    Called with (face, seed), it returns the face changed: (H, W, 3) RGB uint8 in and out. Equal
+    seeds change a face equally.
+    """
+
+    def __init__(self, strength: float) -> None:
+        self.strength = strength
+        self._pipeline: Any = None
+
+    def __call__(self, face: Image, seed: int) -> Image:
+        """Change light and colour of `face` as `seed` says."""
+        if self._pipeline is None:
+            self._pipeline = self._build()
+        # One generator for all transforms: given a seed each, they would all draw the same.
+        self._pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        return np.asarray(self._pipeline(image=face)["image"], np.uint8)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Worker processes build the pipeline themselves."""
+        return {"strength": self.strength, "_pipeline": None}
+
+    def _build(self) -> Any:
+        # albumentations asks the network for news when it is imported, unless told not to.
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+        import albumentations
+
+        light, shift = 0.15 * self.strength, round(12 * self.strength)
+        return albumentations.Compose(
+            [
+                albumentations.RandomBrightnessContrast(light, light, p=0.8),
+                albumentations.RGBShift(*[(-shift, shift)] * 3, p=0.8),
+            ]
+        )
+
+
+def photometric_augment(strength: float = 1.0) -> PhotometricAugment:
+    """A random change of brightness, contrast and colour for `FaceDataset`.
+
+    Args:
+        strength: 1 is about what differs between two rooms; 0 changes nothing.
+
+    Raises:
+        ValueError: if `strength` is negative.
+    """
+    if not 0.0 <= strength < math.inf:
+        raise ValueError(f"strength: expected at least 0, got {strength}")
+    return PhotometricAugment(strength)
 
 
 def weight_map(
@@ -143,12 +197,7 @@ class FaceDataset:
         Args:
             item: the index, or (index, seed of the change).
         """
-        index, seed = item if isinstance(item, tuple) else (item, 0)
-        face = self.planes[index, :3]
-        if self.augment is None:
-            return face
-        changed = self.augment(np.ascontiguousarray(face.permute(1, 2, 0).numpy()), seed)
-        return torch.from_numpy(np.ascontiguousarray(changed.transpose(2, 0, 1)))
+        return _Crops(self)[item if isinstance(item, tuple) else (item, 0)]
 
     def still(self, indices: Sequence[int] | None = None) -> Batch:
         """Crops as they are, neither changed nor warped, the way the network sees a face.
@@ -165,6 +214,31 @@ class FaceDataset:
         """Some crops, evenly spaced, as `still`."""
         chosen = np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int)
         return self.still(chosen.tolist())
+
+
+class _Crops(Dataset[torch.Tensor]):
+    """What a worker process gets of a `FaceDataset`: its planes, in shared memory, no more."""
+
+    def __init__(self, dataset: FaceDataset) -> None:
+        self.planes, self.augment = dataset.planes, dataset.augment
+
+    def __getitem__(self, item: tuple[int, int]) -> torch.Tensor:
+        index, seed = item
+        face = self.planes[index, :3]
+        if self.augment is None:
+            return face
+        changed = self.augment(np.ascontiguousarray(face.permute(1, 2, 0).numpy()), seed)
+        return torch.from_numpy(np.ascontiguousarray(changed.transpose(2, 0, 1)))
+
+
+class _Order:
+    """`Batches.items` for a `DataLoader`, which asks anew where to go on after each `seek`."""
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return self._batches.items()
 
 
 class Batches(Iterator[Batch]):
@@ -191,8 +265,9 @@ class Batches(Iterator[Batch]):
         self.position = 0
         self._share = slice(None)
         self._mask = self._landmarks = True
-        self.to(device)
+        self._loader: DataLoader[torch.Tensor] | None = None
         self._changed: Iterator[torch.Tensor] | None = None
+        self.to(device)
 
     def to(self, device: torch.device) -> None:
         """Keep the crops on that device, and make the pairs there."""
@@ -232,8 +307,10 @@ class Batches(Iterator[Batch]):
         chosen = torch.tensor(indices[self._share], device=self.device)
         planes = self._planes.index_select(0, chosen)  # (B, 4 or 5, M, M) uint8
         if self.dataset.augment is not None:
+            if self._loader is None:
+                self._loader = self._start_workers()
             if self._changed is None:
-                self._changed = self._change()
+                self._changed = iter(self._loader)  # from `position` on, by the same workers
             planes[:, :3] = next(self._changed).to(self.device, non_blocking=True)
         self.position += 1
         points = None
@@ -255,23 +332,26 @@ class Batches(Iterator[Batch]):
         seeds = rng.integers(2**31, size=self.batch_size)
         return indices.tolist(), seeds.tolist(), rng
 
-    def _change(self) -> Iterator[torch.Tensor]:
-        """Crops with other light and colour, (B, 3, M, M) uint8, from `position` on."""
+    def items(self) -> Iterator[list[tuple[int, int]]]:
+        """(index, seed of the change of light) of each crop, batch by batch from `position` on."""
+        for position in itertools.count(self.position):
+            indices, seeds, _ = self._draw(position)
+            yield list(zip(indices, seeds, strict=True))[self._share]
 
-        def items() -> Iterator[list[tuple[int, int]]]:
-            for position in itertools.count(self.position):
-                indices, seeds, _ = self._draw(position)
-                yield list(zip(indices, seeds, strict=True))[self._share]
-
-        loader: DataLoader[torch.Tensor] = DataLoader(
-            self.dataset,  # type: ignore[arg-type]
-            batch_sampler=items(),
+    def _start_workers(self) -> DataLoader[torch.Tensor]:
+        """Crops with other light and colour, (B, 3, M, M) uint8 a batch."""
+        return DataLoader(
+            _Crops(self.dataset),
+            batch_sampler=_Order(self),  # type: ignore[arg-type]
             num_workers=self.workers,
             generator=torch.Generator().manual_seed(0),  # else it draws from the program's own
             pin_memory=self.device.type == "cuda",
             prefetch_factor=4 if self.workers else None,
+            # A process that is forked keeps the locks that other threads of this one hold just
+            # then, and may wait for them for ever. One that is spawned starts from nothing.
+            multiprocessing_context="spawn" if self.workers else None,
+            persistent_workers=self.workers > 0,  # as each takes seconds to start
         )
-        return iter(loader)
 
 
 def endless_batches(
@@ -292,7 +372,9 @@ def endless_batches(
         warp: how far faces are moved and shaken.
         device: where the pairs are made; None picks the GPU if there is one.
         workers: processes that change light and colour; 0 does it in this one. None takes two for
-            a GPU, and none where the processor is busy with training anyway.
+            a GPU, and none where the processor is busy with training anyway. They take some seconds
+            to start, and a script (not a notebook) must then begin its work under
+            `if __name__ == "__main__":`, as each of them reads it anew.
         seed: equal seeds give equal batches, on whatever device.
 
     Raises:

