@@ -232,13 +232,30 @@ class _Crops(Dataset[torch.Tensor]):
 
 
 class _Order:
-    """`Batches.items` for a `DataLoader`, which asks anew where to go on after each `seek`."""
+    """Which crops make up each batch; to iterate over it, for a `DataLoader`, begins at `position`.
 
-    def __init__(self, batches: Batches) -> None:
-        self._batches = batches
+    It knows nothing of `Batches`: workers end at once only if no circle of references holds them.
+    """
+
+    def __init__(self, crops: int, batch_size: int, seed: int) -> None:
+        self.crops, self.batch_size, self.seed = crops, batch_size, seed
+        self.position, self.share = 0, slice(None)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        return self._batches.items()
+        for position in itertools.count(self.position):
+            indices, seeds, _ = self.draw(position)
+            yield list(zip(indices, seeds, strict=True))[self.share]
+
+    def draw(self, position: int) -> tuple[list[int], list[int], np.random.Generator]:
+        """Indices, seeds of the change of light, and the chance that is left for the warps.
+
+        From random numbers that are counted through rather than drawn one from the other: J.
+        Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
+        """
+        rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, position]))
+        indices = rng.integers(self.crops, size=self.batch_size)
+        seeds = rng.integers(2**31, size=self.batch_size)
+        return indices.tolist(), seeds.tolist(), rng
 
 
 class Batches(Iterator[Batch]):
@@ -263,7 +280,7 @@ class Batches(Iterator[Batch]):
         self.dataset, self.batch_size, self.warp = dataset, batch_size, warp
         self.workers, self.seed = workers, seed
         self.position = 0
-        self._share = slice(None)
+        self._order = _Order(len(dataset), batch_size, seed)
         self._mask = self._landmarks = True
         self._loader: DataLoader[torch.Tensor] | None = None
         self._changed: Iterator[torch.Tensor] | None = None
@@ -297,20 +314,21 @@ class Batches(Iterator[Batch]):
                 f"batch_size: expected a multiple of the {count} processes, got {self.batch_size}"
             )
         share = self.batch_size // count
-        self._share = slice(rank * share, (rank + 1) * share)
+        self._order.share = slice(rank * share, (rank + 1) * share)
         self._changed = None
 
     def __next__(self) -> Batch:
         """The next batch."""
-        indices, _, rng = self._draw(self.position)
-        warps = draw_warps(self.batch_size, rng, self.warp).part(self._share)
-        chosen = torch.tensor(indices[self._share], device=self.device)
+        indices, _, rng = self._order.draw(self.position)
+        warps = draw_warps(self.batch_size, rng, self.warp).part(self._order.share)
+        chosen = torch.tensor(indices[self._order.share], device=self.device)
         planes = self._planes.index_select(0, chosen)  # (B, 4 or 5, M, M) uint8
         if self.dataset.augment is not None:
             if self._loader is None:
                 self._loader = self._start_workers()
-            if self._changed is None:
-                self._changed = iter(self._loader)  # from `position` on, by the same workers
+            if self._changed is None:  # at first and after `seek`, by the same workers
+                self._order.position = self.position
+                self._changed = iter(self._loader)
             planes[:, :3] = next(self._changed).to(self.device, non_blocking=True)
         self.position += 1
         points = None
@@ -321,28 +339,11 @@ class Batches(Iterator[Batch]):
         fine = torch.div(planes, 255.0, out=self._fine)
         return _make_pairs(fine, points, warps, self.dataset, self.warp)
 
-    def _draw(self, position: int) -> tuple[list[int], list[int], np.random.Generator]:
-        """Indices, seeds of the change of light, and the chance that is left for the warps.
-
-        From random numbers that are counted through rather than drawn one from the other: J.
-        Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
-        """
-        rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, position]))
-        indices = rng.integers(len(self.dataset), size=self.batch_size)
-        seeds = rng.integers(2**31, size=self.batch_size)
-        return indices.tolist(), seeds.tolist(), rng
-
-    def items(self) -> Iterator[list[tuple[int, int]]]:
-        """(index, seed of the change of light) of each crop, batch by batch from `position` on."""
-        for position in itertools.count(self.position):
-            indices, seeds, _ = self._draw(position)
-            yield list(zip(indices, seeds, strict=True))[self._share]
-
     def _start_workers(self) -> DataLoader[torch.Tensor]:
         """Crops with other light and colour, (B, 3, M, M) uint8 a batch."""
         return DataLoader(
             _Crops(self.dataset),
-            batch_sampler=_Order(self),  # type: ignore[arg-type]
+            batch_sampler=self._order,  # type: ignore[arg-type]
             num_workers=self.workers,
             generator=torch.Generator().manual_seed(0),  # else it draws from the program's own
             pin_memory=self.device.type == "cuda",

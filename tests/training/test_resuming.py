@@ -58,7 +58,7 @@ def same_run(one: Checkpoint, other: Checkpoint) -> bool:
 def test_some_steps_and_some_more_are_all_the_steps(tmp_path, crops, tiny, workers):
     straight = Trainer(FaceSwapAutoencoder(tiny), *sources(crops), PLAIN, "cpu")
     list(straight.run(9))
-    first = Trainer(FaceSwapAutoencoder(tiny), *sources(crops, workers), PLAIN, "cpu")
+    first = Trainer(FaceSwapAutoencoder(tiny), *sources(crops), PLAIN, "cpu")
     list(first.run(4))
     path = save_checkpoint(tmp_path / "run.safetensors", first.checkpoint())
     torch.rand(7)  # what else the new process draws does not matter
