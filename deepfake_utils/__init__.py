@@ -10,10 +10,9 @@ For your own or consenting people's faces, or synthetic ones. What is written sa
 modified by AI.
 """
 
-from .augmentation import photometric_augment
 from .autoencoder import AutoencoderConfig, FaceSwapAutoencoder, preset
 from .consent import Consent, Subject, read_consent, write_consent
-from .dataset import Batch, FaceDataset, endless_batches
+from .dataset import Batch, FaceDataset, endless_batches, photometric_augment
 from .extraction import FaceSet, extract_clip, extract_faces, load_faces
 from .faces import AlignedFace, align_face, face_mask
 from .images import Image, Matrix, Points, read_image, to_image, to_tensor, write_image
@@ -27,7 +26,8 @@ from .plotting import (
     show_images,
 )
 from .rendering import export_layers, side_by_side, swap_video
-from .runs.checkpoint import Checkpoint, load_checkpoint, load_seed_weights, save_checkpoint
+from .runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .runs.seed_weights import load_seed_weights
 from .runs.store import CheckpointStore
 from .samples import load_truth, sample_clips, sample_consent
 from .scoring.identity import IdentityModel
@@ -46,8 +46,7 @@ from .tracking.people import FaceChoice
 from .tracking.steadying import TrackConfig
 from .tracking.tracks import track_faces
 from .training.recipe import Pace, TrainConfig, plateaued, recipe
-from .training.resuming import start_or_resume
-from .training.trainer import StepResult, Trainer
+from .training.trainer import StepResult, Trainer, start_or_resume
 from .umeyama import invert, transform_points, umeyama_batch
 from .video import VideoInfo, VideoWriter, read_frames, read_video_info
 from .warping import WarpConfig, random_transform, random_warp, warp_batch

@@ -19,50 +19,59 @@ import torch.nn.functional as F
 from torch import nn
 
 from .consent import ConsentNote
+from .settings import Settings, setting
 
 Identity = Literal["A", "B"]
 IDENTITIES: tuple[Identity, Identity] = ("A", "B")
 POINTS = 68  # landmarks of a face
+UNKNOWN = -1.0  # stands for an error that was not measured
 LEAK = 0.1  # slope of the leaky ReLU after every convolution but the last
 
 
 @dataclass(frozen=True)
-class AutoencoderConfig:
+class AutoencoderConfig(Settings):
     """Shape of the network; a checkpoint stores it, so that loading rebuilds the same one."""
 
-    image_size: int = 64  # side of the square face in pixels: 4, 5, 6 or 7 times a power of two
-    base_channels: int = 128  # channels after the first convolution; each next one doubles them
-    max_channels: int = 1024  # where the doubling stops
-    code_size: int = 1024  # numbers in the code between encoder and decoders
-    decoder_channels: int = 512  # channels after the shared upscaling; each next one halves them
-    min_channels: int = 64  # where the halving stops
-    residual_blocks: int = 0  # residual blocks after each upscaling of a decoder
-    shuffled_output: bool = False  # True makes the last doubling cheap: colours by pixel shuffle
-    kernel: int = 5  # side of the encoder's convolutions: 5 as in 2017, 3 for a third of the work
-    pad_after: bool = False  # True pads those more to the right and below, as old networks did
-    mask: bool = False  # True draws a mask of the face beside its colours
-    landmarks: bool = False  # True joins the 68 points to the code
-    coverage: float = 0.75  # share of the picture's side that the mean face spans (see faces)
+    image_size: int = setting(
+        64,
+        "side of the square face in pixels: 4, 5, 6 or 7 times a power of two",
+        useful=(64, 96, 128, 160, 192, 256),
+    )
+    base_channels: int = setting(
+        128, "channels after the first convolution; each next one doubles them", least=1
+    )
+    max_channels: int = setting(1024, "where the doubling of channels stops", least=1)
+    code_size: int = setting(1024, "numbers in the code between encoder and decoders", least=1)
+    decoder_channels: int = setting(
+        512, "channels after the shared upscaling; each next one halves them", least=1
+    )
+    min_channels: int = setting(64, "where the halving of channels stops", least=1)
+    residual_blocks: int = setting(0, "residual blocks after each upscaling of a decoder", least=0)
+    shuffled_output: bool = setting(
+        False, "makes the last doubling cheap: colours by pixel shuffle instead of a convolution"
+    )
+    kernel: int = setting(
+        5,
+        "side of the encoder's convolutions; 3 is a third of the work of 5",
+        only=(3, 5),
+    )
+    pad_after: bool = setting(
+        False, "pads those convolutions more to the right and below, as TensorFlow did"
+    )
+    mask: bool = setting(False, "draws a mask of the face beside its colours")
+    landmarks: bool = setting(False, "joins the 68 points to the code")
+    coverage: float = setting(
+        0.75,
+        "share of the picture's side that the mean face spans",
+        least=0.2,
+        most=1.0,
+        slider=(0.2, 1.0, 0.05),
+    )
 
     def __post_init__(self) -> None:
-        """Check that the numbers make a network.
-
-        Raises:
-            ValueError: naming the field, what it should be, and what it is.
-        """
+        """Check that the numbers make a network; errors as `Settings`."""
+        super().__post_init__()
         smallest_map(self.image_size)
-        for name in ("base_channels", "max_channels", "code_size", "decoder_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        if self.residual_blocks < 0 or self.min_channels < 1:
-            raise ValueError(
-                "expected residual_blocks >= 0 and min_channels >= 1, "
-                f"got {self.residual_blocks} and {self.min_channels}"
-            )
-        if self.kernel not in (3, 5):
-            raise ValueError(f"kernel: expected 3 or 5, got {self.kernel}")
-        if not 0.2 <= self.coverage <= 1.0:
-            raise ValueError(f"coverage: expected 0.2 to 1.0, got {self.coverage}")
 
 
 def preset(name: Literal["original", "quick"], image_size: int = 64) -> AutoencoderConfig:
@@ -222,15 +231,17 @@ class FaceSwapAutoencoder(nn.Module):
         seed: of its first weights.
 
     Attributes:
-        usual_error: how unlike an uncovered face usually comes back from a swap there and back, for
-            each person, see `occlusion.usual_error`; empty until `Trainer.evaluate` measured it.
-        consent: what is passed on of the consent of the people it was trained on.
+        usual_error: (2,) float32 buffer, how unlike an uncovered face of A and of B usually comes
+            back from a swap there and back, see `usual_error_of`.
+        consent: what is passed on of the consent of the people it was trained on; checkpoints
+            keep it.
     """
 
     def __init__(self, config: AutoencoderConfig | None = None, seed: int = 0) -> None:
         super().__init__()
         self.config = config or AutoencoderConfig()
-        self.usual_error: dict[Identity, float] = {}
+        self.usual_error: torch.Tensor
+        self.register_buffer("usual_error", torch.full((len(IDENTITIES),), UNKNOWN))
         self.consent: tuple[ConsentNote, ...] = ()
         with torch.random.fork_rng(devices=[]):  # on the CPU, where the weights are drawn
             torch.default_generator.manual_seed(seed)
@@ -293,6 +304,18 @@ class FaceSwapAutoencoder(nn.Module):
         maps = self.encoder(torch.cat([faces_a, faces_b]), points)  # (B + B', C, 2s, 2s)
         map_a, map_b = maps.split([len(faces_a), len(faces_b)])
         return self.decoders["A"](map_a), self.decoders["B"](map_b)
+
+    def usual_error_of(self, identity: Identity) -> float | None:
+        """How unlike an uncovered face usually comes back from a swap there and back.
+
+        Args:
+            identity: "A" or "B", whose face it is.
+
+        Returns:
+            As `compositing.occlusion.usual_error`; None until `Trainer.evaluate` measured it.
+        """
+        error = float(self.usual_error[IDENTITIES.index(identity)])
+        return None if error == UNKNOWN else error
 
     def _check(self, faces: torch.Tensor, points: torch.Tensor | None) -> None:
         size = self.config.image_size

@@ -8,24 +8,27 @@ and target can never disagree.
 from __future__ import annotations
 
 import itertools
+import math
 import os
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from .augmentation import Augment
 from .consent import require_consent
 from .devices import pick_device
 from .extraction import FaceSet, load_faces
 from .faces import face_mask, feature_mask
+from .images import Image
 from .landmarks import FLIP68
 from .warping import WarpConfig, Warps, draw_warps, warp_batch
 
+Augment = Callable[[Image, int], Image]  # (face, seed) -> face of the same shape
 FINER = 1.25  # crops are kept this much finer than the network's pixels, to be sampled from
 
 
@@ -37,6 +40,57 @@ class Batch(NamedTuple):
     weight: torch.Tensor  # (B, 1, S, S) float32, how much each pixel of the target matters
     mask: torch.Tensor | None = None  # (B, 1, S, S) float32 in 0..1, where the target is face
     points: torch.Tensor | None = None  # (B, 68, 2) float32, its landmarks (x, y) in 0..1
+
+
+class PhotometricAugment:
+    """Random brightness, contrast and colour shift, by albumentations.
+
+    Called with (face, seed), it returns the face changed: (H, W, 3) RGB uint8 in and out. Equal
+    seeds change a face equally.
+    """
+
+    def __init__(self, strength: float) -> None:
+        self.strength = strength
+        self._pipeline: Any = None
+
+    def __call__(self, face: Image, seed: int) -> Image:
+        """Change light and colour of `face` as `seed` says."""
+        if self._pipeline is None:
+            self._pipeline = self._build()
+        # One generator for all transforms: given a seed each, they would all draw the same.
+        self._pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        return np.asarray(self._pipeline(image=face)["image"], np.uint8)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Worker processes build the pipeline themselves."""
+        return {"strength": self.strength, "_pipeline": None}
+
+    def _build(self) -> Any:
+        # albumentations asks the network for news when it is imported, unless told not to.
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+        import albumentations
+
+        light, shift = 0.15 * self.strength, round(12 * self.strength)
+        return albumentations.Compose(
+            [
+                albumentations.RandomBrightnessContrast(light, light, p=0.8),
+                albumentations.RGBShift(*[(-shift, shift)] * 3, p=0.8),
+            ]
+        )
+
+
+def photometric_augment(strength: float = 1.0) -> PhotometricAugment:
+    """A random change of brightness, contrast and colour for `FaceDataset`.
+
+    Args:
+        strength: 1 is about what differs between two rooms; 0 changes nothing.
+
+    Raises:
+        ValueError: if `strength` is negative.
+    """
+    if not 0.0 <= strength < math.inf:
+        raise ValueError(f"strength: expected at least 0, got {strength}")
+    return PhotometricAugment(strength)
 
 
 def weight_map(
@@ -143,12 +197,7 @@ class FaceDataset:
         Args:
             item: the index, or (index, seed of the change).
         """
-        index, seed = item if isinstance(item, tuple) else (item, 0)
-        face = self.planes[index, :3]
-        if self.augment is None:
-            return face
-        changed = self.augment(np.ascontiguousarray(face.permute(1, 2, 0).numpy()), seed)
-        return torch.from_numpy(np.ascontiguousarray(changed.transpose(2, 0, 1)))
+        return _Crops(self)[item if isinstance(item, tuple) else (item, 0)]
 
     def still(self, indices: Sequence[int] | None = None) -> Batch:
         """Crops as they are, neither changed nor warped, the way the network sees a face.
@@ -165,6 +214,48 @@ class FaceDataset:
         """Some crops, evenly spaced, as `still`."""
         chosen = np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int)
         return self.still(chosen.tolist())
+
+
+class _Crops(Dataset[torch.Tensor]):
+    """What a worker process gets of a `FaceDataset`: its planes, in shared memory, no more."""
+
+    def __init__(self, dataset: FaceDataset) -> None:
+        self.planes, self.augment = dataset.planes, dataset.augment
+
+    def __getitem__(self, item: tuple[int, int]) -> torch.Tensor:
+        index, seed = item
+        face = self.planes[index, :3]
+        if self.augment is None:
+            return face
+        changed = self.augment(np.ascontiguousarray(face.permute(1, 2, 0).numpy()), seed)
+        return torch.from_numpy(np.ascontiguousarray(changed.transpose(2, 0, 1)))
+
+
+class _Order:
+    """Which crops make up each batch; to iterate over it, for a `DataLoader`, begins at `position`.
+
+    It knows nothing of `Batches`: workers end at once only if no circle of references holds them.
+    """
+
+    def __init__(self, crops: int, batch_size: int, seed: int) -> None:
+        self.crops, self.batch_size, self.seed = crops, batch_size, seed
+        self.position, self.share = 0, slice(None)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for position in itertools.count(self.position):
+            indices, seeds, _ = self.draw(position)
+            yield list(zip(indices, seeds, strict=True))[self.share]
+
+    def draw(self, position: int) -> tuple[list[int], list[int], np.random.Generator]:
+        """Indices, seeds of the change of light, and the chance that is left for the warps.
+
+        From random numbers that are counted through rather than drawn one from the other: J.
+        Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
+        """
+        rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, position]))
+        indices = rng.integers(self.crops, size=self.batch_size)
+        seeds = rng.integers(2**31, size=self.batch_size)
+        return indices.tolist(), seeds.tolist(), rng
 
 
 class Batches(Iterator[Batch]):
@@ -189,10 +280,11 @@ class Batches(Iterator[Batch]):
         self.dataset, self.batch_size, self.warp = dataset, batch_size, warp
         self.workers, self.seed = workers, seed
         self.position = 0
-        self._share = slice(None)
+        self._order = _Order(len(dataset), batch_size, seed)
         self._mask = self._landmarks = True
-        self.to(device)
+        self._loader: DataLoader[torch.Tensor] | None = None
         self._changed: Iterator[torch.Tensor] | None = None
+        self.to(device)
 
     def to(self, device: torch.device) -> None:
         """Keep the crops on that device, and make the pairs there."""
@@ -222,18 +314,21 @@ class Batches(Iterator[Batch]):
                 f"batch_size: expected a multiple of the {count} processes, got {self.batch_size}"
             )
         share = self.batch_size // count
-        self._share = slice(rank * share, (rank + 1) * share)
+        self._order.share = slice(rank * share, (rank + 1) * share)
         self._changed = None
 
     def __next__(self) -> Batch:
         """The next batch."""
-        indices, _, rng = self._draw(self.position)
-        warps = draw_warps(self.batch_size, rng, self.warp).part(self._share)
-        chosen = torch.tensor(indices[self._share], device=self.device)
+        indices, _, rng = self._order.draw(self.position)
+        warps = draw_warps(self.batch_size, rng, self.warp).part(self._order.share)
+        chosen = torch.tensor(indices[self._order.share], device=self.device)
         planes = self._planes.index_select(0, chosen)  # (B, 4 or 5, M, M) uint8
         if self.dataset.augment is not None:
-            if self._changed is None:
-                self._changed = self._change()
+            if self._loader is None:
+                self._loader = self._start_workers()
+            if self._changed is None:  # at first and after `seek`, by the same workers
+                self._order.position = self.position
+                self._changed = iter(self._loader)
             planes[:, :3] = next(self._changed).to(self.device, non_blocking=True)
         self.position += 1
         points = None
@@ -244,34 +339,20 @@ class Batches(Iterator[Batch]):
         fine = torch.div(planes, 255.0, out=self._fine)
         return _make_pairs(fine, points, warps, self.dataset, self.warp)
 
-    def _draw(self, position: int) -> tuple[list[int], list[int], np.random.Generator]:
-        """Indices, seeds of the change of light, and the chance that is left for the warps.
-
-        From random numbers that are counted through rather than drawn one from the other: J.
-        Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
-        """
-        rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, position]))
-        indices = rng.integers(len(self.dataset), size=self.batch_size)
-        seeds = rng.integers(2**31, size=self.batch_size)
-        return indices.tolist(), seeds.tolist(), rng
-
-    def _change(self) -> Iterator[torch.Tensor]:
-        """Crops with other light and colour, (B, 3, M, M) uint8, from `position` on."""
-
-        def items() -> Iterator[list[tuple[int, int]]]:
-            for position in itertools.count(self.position):
-                indices, seeds, _ = self._draw(position)
-                yield list(zip(indices, seeds, strict=True))[self._share]
-
-        loader: DataLoader[torch.Tensor] = DataLoader(
-            self.dataset,  # type: ignore[arg-type]
-            batch_sampler=items(),
+    def _start_workers(self) -> DataLoader[torch.Tensor]:
+        """Crops with other light and colour, (B, 3, M, M) uint8 a batch."""
+        return DataLoader(
+            _Crops(self.dataset),
+            batch_sampler=self._order,  # type: ignore[arg-type]
             num_workers=self.workers,
             generator=torch.Generator().manual_seed(0),  # else it draws from the program's own
             pin_memory=self.device.type == "cuda",
             prefetch_factor=4 if self.workers else None,
+            # A process that is forked keeps the locks that other threads of this one hold just
+            # then, and may wait for them for ever. One that is spawned starts from nothing.
+            multiprocessing_context="spawn" if self.workers else None,
+            persistent_workers=self.workers > 0,  # as each takes seconds to start
         )
-        return iter(loader)
 
 
 def endless_batches(
@@ -292,7 +373,9 @@ def endless_batches(
         warp: how far faces are moved and shaken.
         device: where the pairs are made; None picks the GPU if there is one.
         workers: processes that change light and colour; 0 does it in this one. None takes two for
-            a GPU, and none where the processor is busy with training anyway.
+            a GPU, and none where the processor is busy with training anyway. They take some seconds
+            to start, and a script (not a notebook) must then begin its work under
+            `if __name__ == "__main__":`, as each of them reads it anew.
         seed: equal seeds give equal batches, on whatever device.
 
     Raises:

@@ -178,7 +178,7 @@ class Swapper:
             reach = round(FEATURE_REACH * size)
             features = np.stack([feature_mask(points, (size, size), reach) for points in at])
             inside, changing = (torch.from_numpy(m).to(self.device) for m in (hulls, features))
-            limit, usual = self.config.covered, self.model.usual_error.get(other)
+            limit, usual = self.config.covered, self.model.usual_error_of(other)
             seen = list(visible(stack, back, inside, limit, usual, changing).cpu().numpy())
         return [DrawnFace(*each) for each in zip(images, masks, seen, strict=True)]
 

@@ -16,7 +16,7 @@ PACKAGE = Path(deepfake_utils.__file__).parent
 # Data flows downwards: a unit, which is a module or a folder of them, imports only units above it.
 ORDER = (
     "devices files settings images consent umeyama video marking detectors landmarks faces "
-    "tracking extraction warping losses compositing autoencoder augmentation dataset runs training "
+    "tracking extraction warping losses compositing autoencoder dataset runs training "
     "swapping rendering samples plotting scoring curation superres lessons panels"
 ).split()
 LEAVES = {"lessons", "panels"}  # for notebooks only: no unit imports them

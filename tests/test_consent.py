@@ -19,7 +19,7 @@ from deepfake_utils.dataset import FaceDataset, endless_batches
 from deepfake_utils.extraction import extract_clip, extract_faces, load_faces
 from deepfake_utils.images import write_image
 from deepfake_utils.marking.writing import MarkedVideoWriter, write_picture
-from deepfake_utils.runs.checkpoint import load_checkpoint, weights_sha256
+from deepfake_utils.runs.checkpoint import load_checkpoint, save_checkpoint, weights_sha256
 from deepfake_utils.samples import sample_clips, sample_consent
 from deepfake_utils.training.trainer import Trainer
 
@@ -114,8 +114,7 @@ def test_it_travels_into_the_checkpoint_and_on(tmp_path, crops, tiny):
     batches = [endless_batches(each, 2, device="cpu") for each in sets]
     trainer = Trainer(FaceSwapAutoencoder(tiny), *batches, device="cpu")
     trainer.train_step()
-    path = trainer.save(tmp_path / "run.safetensors")
-    saved = load_checkpoint(path)
+    saved = load_checkpoint(save_checkpoint(tmp_path / "run.safetensors", trainer.checkpoint()))
     notes = tuple(read_consent(each).note for each in crops)
     assert saved.best_model().consent == notes == trainer.average.consent
     assert {basis for note in notes for basis in note.bases} == {"synthetic"}

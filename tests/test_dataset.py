@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import multiprocessing
 import pickle
 from itertools import islice
 
@@ -10,8 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from deepfake_utils.augmentation import photometric_augment
-from deepfake_utils.dataset import FINER, FaceDataset, endless_batches, weight_map
+from deepfake_utils.dataset import (
+    FINER,
+    FaceDataset,
+    endless_batches,
+    photometric_augment,
+    weight_map,
+)
 from deepfake_utils.extraction import FaceSet, load_faces
 from deepfake_utils.faces import face_mask, mean_face
 from deepfake_utils.images import to_image
@@ -243,12 +249,12 @@ def test_every_crop_is_drawn(crops):
 def test_equal_seeds_give_equal_batches_and_others_other(crops, workers, augmented):
     dataset = FaceDataset(crops[0], 32, augment=photometric_augment() if augmented else None)
 
-    def batches(seed):
+    def batches(seed, workers=0):
         return first(dataset, 3, batch_size=4, seed=seed, workers=workers)
 
     one = batches(1)
     torch.rand(3)  # what else the program draws does not matter
-    assert equal(one, batches(1))
+    assert equal(one, batches(1, workers))
     assert not equal(one, batches(2))
     assert not torch.equal(one[0].warped, one[1].warped)
 
@@ -260,9 +266,13 @@ def test_making_batches_leaves_the_programs_own_chance_alone(face_set):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_workers_change_light_independently(face_set):
+def test_workers_change_light_independently_and_end_with_their_batches(face_set):
     dataset = FaceDataset(face_set, 32, augment=photometric_augment())
-    found = first(dataset, 8, batch_size=8, warp=STILL, workers=2)
+    batches = endless_batches(dataset, 8, STILL, "cpu", workers=2)
+    found = list(islice(batches, 8))
+    assert len(multiprocessing.active_children()) == 2
+    del batches
+    assert multiprocessing.active_children() == []
     targets = torch.cat([batch.target for batch in found])
     # All 64 show one crop. Were the workers' draws the same, half of them would be twins.
     assert len(torch.unique(targets.flatten(1), dim=0)) >= 50
@@ -287,9 +297,9 @@ def test_preview_shows_crops_as_they_are(crops):
 @pytest.mark.parametrize("augmented", [False, True])
 def test_batches_go_on_where_they_were(crops, workers, augmented):
     dataset = FaceDataset(crops[0], 32, augment=photometric_augment() if augmented else None)
-    options = {"batch_size": 4, "seed": 5, "workers": workers}
+    options = {"batch_size": 4, "seed": 5}
     straight = first(dataset, 6, **options)
-    batches = endless_batches(dataset, device="cpu", **options)
+    batches = endless_batches(dataset, device="cpu", workers=workers, **options)
     assert batches.position == 0
     next(batches)
     batches.seek(3)

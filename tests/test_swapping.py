@@ -232,7 +232,7 @@ def test_a_face_that_is_mostly_covered_stays_as_it_is(noisy, points, tiny):
         SwapConfig(least_visible=0.5),
         "cpu",
     )
-    swapper.model.usual_error = {"A": 0.02}  # known from faces that nothing covers
+    swapper.model.usual_error[0] = 0.02  # known from faces that nothing covers
     covered = striped(frame, block)
     assert swapper.swap_points([covered], [points])[0].outcome == "covered"
     assert swapper.swap_frames([covered]) == [None]

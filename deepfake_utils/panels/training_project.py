@@ -9,17 +9,15 @@ from typing import Literal
 
 import torch
 
-from ..augmentation import photometric_augment
 from ..autoencoder import FaceSwapAutoencoder, preset, smallest_map
-from ..dataset import Batch, FaceDataset, endless_batches
+from ..dataset import Batch, FaceDataset, endless_batches, photometric_augment
 from ..extraction import extract_clip, load_faces
 from ..landmarks import MeshLandmarker
 from ..runs.project import Person, Project
 from ..runs.store import CheckpointStore
 from ..samples import TEST_START_S, sample_clips, sample_consent
 from ..training.recipe import TrainConfig, recipe
-from ..training.resuming import start_or_resume
-from ..training.trainer import Trainer
+from ..training.trainer import Trainer, start_or_resume
 from ..warping import WarpConfig
 from .training import TrainingPanel, running
 

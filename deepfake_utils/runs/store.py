@@ -8,8 +8,6 @@ hash, or announced; such a one counts if it loads, as does a file that is not li
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import logging
 import math
 import os
@@ -24,7 +22,7 @@ from typing import Any
 import torch
 
 from ..devices import pick_device
-from ..files import flush_folder, whole_file
+from ..files import CHUNK, flush_folder, read_json, sha256_of, whole_file, write_json
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -34,7 +32,6 @@ NAME = re.compile(r"step-([0-9]{8,})\.safetensors")
 # Files grow in a folder of their own: safetensors writes to temporary names of its own choice,
 # which a kill leaves behind, and only there can they be told from other people's files.
 STAGING = ".saving"
-CHUNK = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -69,14 +66,14 @@ def copy_verified(
             `target` stays as it was.
     """
     source, target = Path(source), Path(target)
-    wanted = sha256 or _sha256(source)
+    wanted = sha256 or sha256_of(source)
     with whole_file(target, durable=True) as part:
         for _ in range(2):
             with source.open("rb") as reader, part.open("wb") as writer:
                 shutil.copyfileobj(reader, writer, CHUNK)
                 writer.flush()
                 os.fsync(writer.fileno())
-            got = _sha256(part)
+            got = sha256_of(part)
             if got == wanted:
                 return got
         raise OSError(
@@ -134,7 +131,7 @@ class CheckpointStore:
         entry = Entry(f"step-{checkpoint.step:08d}.safetensors", checkpoint.step, score=score)
         path = self.folder / entry.name
         try:
-            self._local.put(entry, lambda staged: _sha256(save_checkpoint(staged, checkpoint)))
+            self._local.put(entry, lambda staged: sha256_of(save_checkpoint(staged, checkpoint)))
         except OSError as error:
             raise OSError(
                 f"could not save {path}: {error.__cause__ or error}; free some space there, "
@@ -274,7 +271,7 @@ class _Folder:
         """What the manifest lists; if it is damaged, the files that load."""
         manifest = self.path / MANIFEST
         try:
-            listed = json.loads(manifest.read_text(encoding="utf-8"))["checkpoints"]
+            listed = read_json(manifest, "it is made anew")["checkpoints"]
             return {entry.name: entry for entry in map(_parse, listed)}
         except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
             if files := self._files():
@@ -289,7 +286,7 @@ class _Folder:
         path = self.path / entry.name
         if not path.is_file():
             raise FileNotFoundError(f"expected a file of {entry.bytes} bytes, got none")
-        got = _sha256(path)
+        got = sha256_of(path)
         if entry.sha256 not in (None, got):
             raise ValueError(
                 f"expected {entry.bytes} bytes with sha256 {entry.sha256}, "
@@ -309,14 +306,13 @@ class _Folder:
             path = self.path / name
             with contextlib.suppress(OSError, ValueError):
                 load_checkpoint(path)
-                found[name] = replace(entry, sha256=_sha256(path), bytes=path.stat().st_size)
+                found[name] = replace(entry, sha256=sha256_of(path), bytes=path.stat().st_size)
         return found
 
     def _list(self, listing: Listing) -> None:
         entries = sorted(listing.values(), key=lambda entry: entry.step)
-        text = json.dumps({"checkpoints": [asdict(e) for e in entries]}, indent=1)
-        with whole_file(self.path / MANIFEST, durable=True) as part:
-            part.write_text(text, encoding="utf-8")
+        listed = {"checkpoints": [asdict(entry) for entry in entries]}
+        write_json(self.path / MANIFEST, listed, indent=1, durable=True)
 
 
 def _parse(raw: Any) -> Entry:
@@ -329,11 +325,3 @@ def _parse(raw: Any) -> Entry:
 
 def _score(entry: Entry) -> float:
     return -math.inf if entry.score is None else entry.score
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -23,13 +23,12 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from ..devices import pick_device, pick_dtype, place
-from ..files import whole_file
+from ..files import read_tensors, write_tensors
 from ..images import Image, to_image, to_tensor
+from ..settings import Settings, setting
 
 FORMAT = "deepfake-utils-superres-1"
 SCALES = (2, 3, 4)
@@ -39,26 +38,25 @@ BLACK_Y = 16.0  # ... above this level for black; white is 235
 
 
 @dataclass(frozen=True)
-class SuperResolutionConfig:
+class SuperResolutionConfig(Settings):
     """Shape of the network; its file stores it, so that loading rebuilds the same one."""
 
-    scale: int = 3  # how many times larger each side becomes: 2, 3 or 4
-    channels: int = 64  # after the first convolution; the second has half of them
-    residual: bool = False  # True learns what to add to the bicubic picture; the paper does not
-    depth: int = 0  # convolutions of 3x3 more than the paper's; 2, residual: +0.3 dB on Set5 x3
+    scale: int = setting(3, "how many times larger each side becomes", only=SCALES)
+    channels: int = setting(
+        64, "after the first convolution, an even number; the second has half of them", least=2
+    )
+    residual: bool = setting(False, "learns what to add to the bicubic picture; the paper does not")
+    depth: int = setting(
+        0,
+        "convolutions of 3x3 more than the paper's; 2, with residual: +0.3 dB on Set5 x3",
+        least=0,
+    )
 
     def __post_init__(self) -> None:
-        """Check that the numbers make a network.
-
-        Raises:
-            ValueError: naming the field, what it should be, and what it is.
-        """
-        if self.scale not in SCALES:
-            raise ValueError(f"scale: expected one of {SCALES}, got {self.scale}")
-        if self.channels < 2 or self.channels % 2:
-            raise ValueError(f"channels: expected an even number from 2, got {self.channels}")
-        if self.depth < 0:
-            raise ValueError(f"depth: expected at least 0, got {self.depth}")
+        """Check that the numbers make a network; errors as `Settings`."""
+        super().__post_init__()
+        if self.channels % 2:
+            raise ValueError(f"channels: expected an even number, got {self.channels}")
 
     @property
     def margin(self) -> int:
@@ -245,15 +243,8 @@ def save_superres(path: str | os.PathLike[str], model: SuperResolver) -> Path:
         ValueError: if the name does not end in .safetensors.
         OSError: if it cannot be written; an earlier file at `path` stays as it was.
     """
-    path = _check_name(path)
-    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     header = {"format": FORMAT, "config": json.dumps(dataclasses.asdict(model.config))}
-    try:
-        with whole_file(path, durable=True) as part:
-            save_file(tensors, part, metadata=header)
-    except SafetensorError as error:  # how safetensors reports a full disk or a missing right
-        raise OSError(f"could not write {path}: {error}; free some space there") from error
-    return path
+    return write_tensors(Path(path), model.state_dict(), header)
 
 
 def load_superres(
@@ -269,19 +260,8 @@ def load_superres(
         FileNotFoundError: if there is no file at `path`.
         ValueError: if the file holds no such network, or is damaged.
     """
-    path = _check_name(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no network at {path}; train one first, or check the path")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
-    except SafetensorError as error:
-        raise ValueError(
-            f"expected a whole safetensors file, got a damaged or other one at {path} ({error})"
-        ) from error
-    if header.get("format") != FORMAT:
-        raise ValueError(f"expected format {FORMAT!r}, got {header.get('format')!r} in {path}")
+    where = pick_device(device)
+    tensors, header = read_tensors(Path(path), FORMAT, where)
     try:
         model = SuperResolver(SuperResolutionConfig(**json.loads(header["config"])))
         model.load_state_dict(tensors)
@@ -289,11 +269,4 @@ def load_superres(
         raise ValueError(
             f"expected weights that fit the network described in {path}, got others: {error}"
         ) from error
-    return place(model, pick_device(device)).eval()
-
-
-def _check_name(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(f"expected a name ending in .safetensors, got {path.name!r}")
-    return path
+    return place(model, where).eval()

@@ -3,58 +3,61 @@
 from __future__ import annotations
 
 import math
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ..devices import Precision
+from ..settings import Settings, setting
 
 Compile = Literal["off", "default", "reduce-overhead"]  # the last uses CUDA graphs
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Settings):
     """How the network is trained."""
 
-    steps: int = 10_000  # length of the run; the learning rate falls towards its end
-    batch_size: int = 16  # faces of each person in a step
-    learning_rate: float = 2e-3  # of Adam, at its highest; see `recipe` for larger networks
-    warmup_steps: int = 50  # steps in which the learning rate rises to that
-    final_rate: float = 0.02  # share of the learning rate that is left at the end
-    beta1: float = 0.9  # Adam's memory of the gradient
-    beta2: float = 0.99  # Adam's memory of its square
-    dssim: float = 0.5  # weight of structure (1 - SSIM) / 2 beside the mean absolute error
-    mask: float = 0.5  # weight of the mask's mean absolute error, if the network draws one
-    average: float = 0.995  # memory of the averaged weights that pictures are drawn with
-    precision: Precision = "auto"  # auto, float32, bfloat16 or float16
-    compile: Compile = "off"  # torch.compile: minutes to start, then quicker on a GPU
-    max_skips: int = 8  # steps in a row without a finite loss before the run stops
-
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            ValueError: naming the field, what it should be, and what it is.
-        """
-        for name in ("steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        if not self.learning_rate > 0.0:
-            raise ValueError(f"learning_rate: expected more than 0, got {self.learning_rate}")
-        for name in ("beta1", "beta2", "average"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"{name}: expected 0 to below 1, got {getattr(self, name)}")
-        for name, known in (("precision", Precision), ("compile", Compile)):
-            if getattr(self, name) not in typing.get_args(known):
-                raise ValueError(
-                    f"{name}: expected one of {typing.get_args(known)}, got {getattr(self, name)!r}"
-                )
-        for name in ("warmup_steps", "dssim", "mask", "max_skips"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}: expected at least 0, got {getattr(self, name)}")
-        if not 0.0 <= self.final_rate <= 1.0:
-            raise ValueError(f"final_rate: expected a share in 0..1, got {self.final_rate}")
+    steps: int = setting(
+        10_000, "length of the run; the learning rate falls towards its end", least=1
+    )
+    batch_size: int = setting(16, "faces of each person in a step", least=1, slider=(1, 128, 1))
+    learning_rate: float = setting(
+        2e-3, "of Adam, at its highest; larger networks need less, see recipe", above=0.0
+    )
+    warmup_steps: int = setting(50, "steps in which the learning rate rises to that", least=0)
+    final_rate: float = setting(
+        0.02,
+        "share of the learning rate that is left at the end",
+        least=0.0,
+        most=1.0,
+        slider=(0.0, 1.0, 0.01),
+    )
+    beta1: float = setting(0.9, "Adam's memory of the gradient", least=0.0, below=1.0)
+    beta2: float = setting(0.99, "Adam's memory of its square", least=0.0, below=1.0)
+    dssim: float = setting(
+        0.5,
+        "weight of structure, (1 - SSIM) / 2, beside the mean absolute error",
+        least=0.0,
+        slider=(0.0, 1.0, 0.05),
+    )
+    mask: float = setting(
+        0.5,
+        "weight of the mask's mean absolute error, if the network draws one",
+        least=0.0,
+        slider=(0.0, 1.0, 0.05),
+    )
+    average: float = setting(
+        0.995,
+        "memory of the averaged weights that pictures are drawn with",
+        least=0.0,
+        below=1.0,
+        slider=(0.9, 0.9995, 0.0005),
+    )
+    precision: Precision = setting("auto", "of the network's heavy parts")
+    compile: Compile = setting("off", "torch.compile: minutes to start, then quicker on a GPU")
+    max_skips: int = setting(
+        8, "steps in a row without a finite loss before the run stops", least=0
+    )
 
     def rate_at(self, step: int) -> float:
         """Learning rate at `step`: a linear rise, then half a cosine down to its final share."""

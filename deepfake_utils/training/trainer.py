@@ -15,7 +15,6 @@ import copy
 import dataclasses
 import logging
 import math
-import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -24,26 +23,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 
-from ..autoencoder import FaceSwapAutoencoder, Identity
+from ..autoencoder import IDENTITIES, FaceSwapAutoencoder, Identity
+from ..compositing.occlusion import usual_error
 from ..consent import ConsentNote
 from ..dataset import Batch, Batches
 from ..devices import pick_device, pick_dtype, place
-from ..runs.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    load_optimizer,
-    optimizer_tensors,
-    save_checkpoint,
-)
+from ..files import set_aside
+from ..losses import masked_psnr
+from ..runs.checkpoint import Checkpoint, load_optimizer, optimizer_tensors
 from ..runs.store import CheckpointStore
-from .gradients import Gradients
+from .gradients import Gradients, cut_batch
 from .recipe import Pace, TrainConfig
-from .redrawing import redraw
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 logger = logging.getLogger(__name__)
+
+PIECE = 32  # faces held out that are drawn at once
 
 
 class StepResult(NamedTuple):
@@ -207,6 +204,8 @@ class Trainer:
     def evaluate(self, held_a: Batch, held_b: Batch) -> float:
         """How well the averaged network draws faces that were held out of training.
 
+        It also measures the network's usual error, see `FaceSwapAutoencoder.usual_error_of`.
+
         Args:
             held_a: faces of A that are not trained on, as `FaceDataset.still` gives them.
             held_b: the same of B.
@@ -217,12 +216,8 @@ class Trainer:
         Raises:
             ValueError: if the faces come without masks.
         """
-        held: dict[Identity, Batch] = {"A": held_a, "B": held_b}
-        marks = [
-            redraw(self.average, each, identity, self._there) for identity, each in held.items()
-        ]
-        counts = [len(each.warped) for each in held.values()]
-        score = sum(c * mark for c, mark in zip(counts, marks, strict=True)) / sum(counts)
+        total = self._redraw("A", held_a) + self._redraw("B", held_b)
+        score = total / (len(held_a.warped) + len(held_b.warped))
         self.scores.append((self.step, score))
         return score
 
@@ -232,10 +227,8 @@ class Trainer:
             "train": dataclasses.asdict(self.config),
             "scaler": self.gradients.scaler.state_dict(),
             "scores": self.scores,
-            "usual_error": self.average.usual_error,
             "caution": self._caution,
             "pieces": self.gradients.pieces,
-            "consent": [{"sha256": n.sha256, "bases": list(n.bases)} for n in self.model.consent],
             "positions": [
                 getattr(batches, "position", None) for batches in (self.batches_a, self.batches_b)
             ],
@@ -245,50 +238,28 @@ class Trainer:
         moments = optimizer_tensors(self.optimizer)
         return Checkpoint(self.model, self.step, average, moments, history, extra)
 
-    def save(self, where: CheckpointStore | str | os.PathLike[str]) -> Path:
-        """Write a checkpoint that `start_or_resume` and `Trainer.load` continue from.
+    def save(self, store: CheckpointStore) -> Path:
+        """Write a checkpoint that `start_or_resume` and `Trainer.resume` continue from.
 
-        Of several processes the first one writes, and the others wait for it.
+        Of several processes the first one writes, and the others wait for it. To write it into a
+        single file, `save_checkpoint(path, trainer.checkpoint())`.
 
         Args:
-            where: a store, which keeps the best by `scores` beside the newest, or a single file.
+            store: keeps the best by `scores` beside the newest.
+
+        Returns:
+            Where the file is; in a process that does not write, the store's folder.
 
         Raises:
-            ValueError, OSError: as `checkpoint.save_checkpoint`.
+            OSError: as `CheckpointStore.save`.
         """
-        store = where if isinstance(where, CheckpointStore) else None
-        path = Path() if isinstance(where, CheckpointStore) else Path(where)
+        path = store.folder
         if self.accelerator is None or self.accelerator.is_main_process:
-            if store is None:
-                save_checkpoint(path, self.checkpoint())
-            else:
-                fresh = bool(self.scores) and self.scores[-1][0] == self.step
-                path = store.save(self.checkpoint(), self.scores[-1][1] if fresh else None)
+            fresh = bool(self.scores) and self.scores[-1][0] == self.step
+            path = store.save(self.checkpoint(), self.scores[-1][1] if fresh else None)
         if self.accelerator is not None:
             self.accelerator.wait_for_everyone()
         return path
-
-    @classmethod
-    def load(
-        cls,
-        path: str | os.PathLike[str],
-        batches_a: Iterator[Batch],
-        batches_b: Iterator[Batch],
-        config: TrainConfig | None = None,
-        device: str | torch.device | None = None,
-        accelerator: Accelerator | None = None,
-    ) -> Trainer:
-        """Continue a run from the checkpoint at `path`.
-
-        Args:
-            config: None takes the settings the run was saved with.
-
-        Raises:
-            FileNotFoundError, ValueError: as `checkpoint.load_checkpoint`, or if the file holds
-                weights only.
-        """
-        saved = load_checkpoint(path)
-        return cls.resume(saved, batches_a, batches_b, config, device, accelerator)
 
     @classmethod
     def resume(
@@ -303,7 +274,12 @@ class Trainer:
         """Continue a run from a checkpoint; its batches go on where they were.
 
         Args:
+            saved: what `load_checkpoint` or a store's `latest` or `best` gave.
+            batches_a: as for a new `Trainer`, like all that follows.
+            batches_b: the same of person B.
             config: None takes the settings the run was saved with.
+            device: None picks the GPU if there is one.
+            accelerator: of a run with several processes.
 
         Raises:
             ValueError: if the checkpoint holds weights only, or another kind of state.
@@ -335,7 +311,6 @@ class Trainer:
             self.gradients.scaler.load_state_dict(scaler)
         self.step, self.gradients.pieces = saved.step, int(extra["pieces"])
         self._caution = float(extra["caution"])
-        self.average.usual_error = dict(extra["usual_error"])
         self.scores = [(int(step), float(score)) for step, score in extra["scores"]]
         rows = [] if saved.history is None else saved.history.tolist()
         self.history = [StepResult(int(step), a, b) for step, a, b in rows]
@@ -345,6 +320,27 @@ class Trainer:
                 batches.seek(int(position))
             else:
                 logger.warning("these batches cannot be wound forward: going on with other ones")
+
+    @torch.inference_mode()
+    def _redraw(self, identity: Identity, held: Batch) -> float:
+        """Draw a person's faces as that person, and as the other one and back; sum of PSNR in dB.
+
+        The second tells how unlike faces usually come back, which the network keeps.
+        """
+        network, total, off = self.average, 0.0, []
+        (other,) = {*IDENTITIES} - {identity}
+        for part in cut_batch(held, -(-len(held.warped) // PIECE)):
+            batch = self._there(part)
+            if batch.mask is None:
+                raise ValueError(f"expected faces of {identity} with a mask; use FaceDataset.still")
+            points = batch.points if network.config.landmarks else None
+            drawn = network(batch.warped, identity, points)[:, :3]
+            swapped = network(batch.warped, other, points)[:, :3].clamp(0.0, 1.0)
+            back = network(swapped, identity, points)[:, :3]
+            total += len(drawn) * masked_psnr(drawn, batch.target, batch.mask)
+            off.append(usual_error(batch.target, back, batch.mask[:, 0]))
+        network.usual_error[IDENTITIES.index(identity)] = torch.cat(off).nanmedian()
+        return total
 
     def _next(self, batches: Iterator[Batch], name: str) -> Batch:
         try:
@@ -404,3 +400,43 @@ class Trainer:
         keep = min(self.config.average, (1 + self.step) / (10 + self.step))
         for mean, now in zip(self.average.parameters(), self.model.parameters(), strict=True):
             mean.lerp_(now, 1.0 - keep)
+
+
+def start_or_resume(
+    store: CheckpointStore,
+    model: FaceSwapAutoencoder,
+    batches_a: Iterator[Batch],
+    batches_b: Iterator[Batch],
+    config: TrainConfig | None = None,
+    device: str | torch.device | None = None,
+    accelerator: Accelerator | None = None,
+) -> Trainer:
+    """A trainer that goes on with the unfinished run in `store`, or a new one if there is none.
+
+    A finished run, or one of another shape of network, is moved aside and a new one begun.
+
+    Args:
+        store: where the run is saved.
+        model: the network that a new run starts with.
+        batches_a: as for `Trainer`, like all that follows.
+        batches_b: the same of person B.
+        config: of a new run; one that goes on keeps its own.
+        device: None picks the GPU if there is one.
+        accelerator: of a run with several processes.
+
+    Raises:
+        ValueError: if what is there is no whole checkpoint of a run; move it away to start anew.
+    """
+    saved = store.latest()
+    if saved is not None:
+        length = saved.extra.get("train", {}).get("steps", 0)
+        if saved.model.config == model.config and saved.step < length:
+            return Trainer.resume(saved, batches_a, batches_b, None, device, accelerator)
+        if accelerator is None or accelerator.is_main_process:
+            for folder in (store.folder, store.mirror):
+                if folder is not None and folder.exists():
+                    moved = set_aside(folder)
+                    logger.warning("%s held another or a finished run, now in %s", folder, moved)
+        if accelerator is not None:
+            accelerator.wait_for_everyone()
+    return Trainer(model, batches_a, batches_b, config, device, accelerator)

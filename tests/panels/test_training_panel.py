@@ -21,7 +21,7 @@ from deepfake_utils.panels.training_project import NetworkChoice, train
 from deepfake_utils.runs.project import Project
 from deepfake_utils.runs.store import CheckpointStore
 from deepfake_utils.training.recipe import TrainConfig
-from deepfake_utils.training.resuming import start_or_resume
+from deepfake_utils.training.trainer import start_or_resume
 
 
 @pytest.fixture(autouse=True)

@@ -15,12 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from deepfake_utils.autoencoder import AutoencoderConfig
-from deepfake_utils.runs.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    load_seed_weights,
-    save_checkpoint,
-)
+from deepfake_utils.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from deepfake_utils.runs.seed_weights import load_seed_weights
 
 
 class Down(nn.Module):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from deepfake_utils.superres.muon import Muon, orthogonalise
+from deepfake_utils.superres.training import Muon, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(8, 25), (25, 8), (9, 9), (1, 5)])

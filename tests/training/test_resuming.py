@@ -12,14 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepfake_utils.augmentation import photometric_augment
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
-from deepfake_utils.dataset import FaceDataset, endless_batches
+from deepfake_utils.dataset import FaceDataset, endless_batches, photometric_augment
 from deepfake_utils.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deepfake_utils.runs.store import CheckpointStore
 from deepfake_utils.training.recipe import TrainConfig
-from deepfake_utils.training.resuming import start_or_resume
-from deepfake_utils.training.trainer import Trainer
+from deepfake_utils.training.trainer import Trainer, start_or_resume
 
 PLAIN = TrainConfig(steps=30, batch_size=4, learning_rate=5e-4, warmup_steps=3, precision="float32")
 
@@ -60,11 +58,11 @@ def same_run(one: Checkpoint, other: Checkpoint) -> bool:
 def test_some_steps_and_some_more_are_all_the_steps(tmp_path, crops, tiny, workers):
     straight = Trainer(FaceSwapAutoencoder(tiny), *sources(crops), PLAIN, "cpu")
     list(straight.run(9))
-    first = Trainer(FaceSwapAutoencoder(tiny), *sources(crops, workers), PLAIN, "cpu")
+    first = Trainer(FaceSwapAutoencoder(tiny), *sources(crops), PLAIN, "cpu")
     list(first.run(4))
-    path = first.save(tmp_path / "run.safetensors")
+    path = save_checkpoint(tmp_path / "run.safetensors", first.checkpoint())
     torch.rand(7)  # what else the new process draws does not matter
-    again = Trainer.load(path, *sources(crops, workers), device="cpu")
+    again = Trainer.resume(load_checkpoint(path), *sources(crops, workers), device="cpu")
     list(again.run(5))
     assert same_run(again.checkpoint(), straight.checkpoint())
 
@@ -125,49 +123,47 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path, crops, tiny):
 def test_other_batches_cannot_be_wound_forward_and_it_says_so(tmp_path, crops, tiny, caplog):
     trainer = Trainer(FaceSwapAutoencoder(tiny), *sources(crops), PLAIN, "cpu")
     list(trainer.run(2))
-    path = trainer.save(tmp_path / "run.safetensors")
+    path = save_checkpoint(tmp_path / "run.safetensors", trainer.checkpoint())
     plain = [itertools.cycle([next(batches)]) for batches in sources(crops)]
-    assert Trainer.load(path, *plain, device="cpu").step == 2
+    assert Trainer.resume(load_checkpoint(path), *plain, device="cpu").step == 2
     assert "cannot be wound forward" in caplog.text
 
 
 # Where a run is saved -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["file", "store"])
-def test_start_or_resume(tmp_path, crops, tiny, caplog, kind):
-    place = tmp_path / ("run.safetensors" if kind == "file" else "run")
-    where = place if kind == "file" else CheckpointStore(place, mirror=tmp_path / "drive")
+def test_start_or_resume(tmp_path, crops, tiny, caplog):
+    store = CheckpointStore(tmp_path / "run", mirror=tmp_path / "drive")
 
     def start(config=PLAIN, network=tiny):
-        return start_or_resume(where, FaceSwapAutoencoder(network), *sources(crops), config, "cpu")
+        return start_or_resume(store, FaceSwapAutoencoder(network), *sources(crops), config, "cpu")
 
     trainer = start(dataclasses.replace(PLAIN, steps=4))
     assert trainer.step == 0
     list(trainer.run(3))
-    trainer.save(where)
+    assert trainer.save(store) == store.folder / "step-00000003.safetensors"
     again = start()
     assert (again.step, again.config.steps) == (3, 4)
     assert [batches.position for batches in (again.batches_a, again.batches_b)] == [3, 3]
     list(again.run())
-    again.save(where)
+    again.save(store)
     assert start().step == 0  # it was finished
     assert "held another or a finished run" in caplog.text
-    aside = place.with_name("run-1.safetensors" if kind == "file" else "run-1")
-    kept = load_checkpoint(aside) if kind == "file" else CheckpointStore(aside).latest()
-    assert kept.step == 4  # and nothing is lost
+    for folder in ("run-1", "drive-1"):
+        assert CheckpointStore(tmp_path / folder).latest().step == 4  # and nothing is lost
     assert start().step == 0
     trainer = start()
     list(trainer.run(1))
-    trainer.save(where)
+    trainer.save(store)
     assert start(network=dataclasses.replace(tiny, code_size=8)).step == 0
 
 
 def test_a_damaged_file_says_so(tmp_path, crops, tiny):
-    path = tmp_path / "run.safetensors"
+    path = tmp_path / "step-00000003.safetensors"
     path.write_bytes(b"damaged")
+    store = CheckpointStore(tmp_path)
     with pytest.raises(ValueError, match="damaged"):
-        start_or_resume(path, FaceSwapAutoencoder(tiny), *sources(crops), PLAIN, "cpu")
+        start_or_resume(store, FaceSwapAutoencoder(tiny), *sources(crops), PLAIN, "cpu")
     assert path.read_bytes() == b"damaged"
 
 
@@ -192,7 +188,7 @@ def test_weights_alone_start_a_new_run(tmp_path, crops, tiny):
     model = load_checkpoint(path).model
     assert Trainer(model, *sources(crops), PLAIN, "cpu").step == 0
     with pytest.raises(ValueError, match="got weights only"):
-        Trainer.load(path, *sources(crops), device="cpu")
+        Trainer.resume(load_checkpoint(path), *sources(crops), device="cpu")
 
 
 # Several processes --------------------------------------------------------------------------
@@ -206,22 +202,23 @@ from test_resuming import PLAIN, sources
 import deepfake_utils as du
 
 torch.set_num_threads(1)
-crops, path, steps = [Path(name) for name in sys.argv[2:4]], sys.argv[4], int(sys.argv[5])
+crops, folder, steps = [Path(name) for name in sys.argv[2:4]], sys.argv[4], int(sys.argv[5])
 network = du.autoencoder.AutoencoderConfig(
     image_size=32, base_channels=8, max_channels=16, code_size=16, decoder_channels=16,
     min_channels=8,
 )
 accelerator = Accelerator(cpu=True)
 assert accelerator.num_processes == 2
+store = du.CheckpointStore(folder)
 trainer = du.start_or_resume(
-    path, du.FaceSwapAutoencoder(network), *sources(crops), PLAIN, accelerator=accelerator
+    store, du.FaceSwapAutoencoder(network), *sources(crops), PLAIN, accelerator=accelerator
 )
 list(trainer.run(steps))
-trainer.save(path)
+trainer.save(store)
 """
 
 
-def two_processes(crops, path, steps, folder):
+def two_processes(crops, run, steps, folder):
     script = folder / "train.py"
     script.write_text(SHARED)
     with socket.socket() as free:
@@ -230,7 +227,7 @@ def two_processes(crops, path, steps, folder):
     # accelerate's own launcher starts several processes on GPUs only; on a CPU it leaves that to
     # torch's, and the script is the same.
     launch = ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
-    arguments = [script, Path(__file__).parent, *crops, path, steps]
+    arguments = [script, Path(__file__).parent, *crops, run, steps]
     subprocess.run(
         [sys.executable, *launch, *map(str, arguments)],
         check=True,
@@ -249,14 +246,14 @@ def test_two_processes_train_as_one_and_checkpoints_move_between_them(tmp_path, 
     pytest.importorskip("accelerate")
     straight = Trainer(FaceSwapAutoencoder(tiny), *sources(crops), PLAIN, "cpu")
     list(straight.run(12))
-    path = tmp_path / "run.safetensors"
-    two_processes(crops, path, 4, tmp_path)  # two processes from the start
-    alone = Trainer.load(path, *sources(crops), device="cpu")
+    store = CheckpointStore(tmp_path / "run")
+    two_processes(crops, store.folder, 4, tmp_path)  # two processes from the start
+    alone = Trainer.resume(store.latest(), *sources(crops), device="cpu")
     assert alone.step == 4
     list(alone.run(4))  # one process goes on
-    alone.save(path)
-    two_processes(crops, path, 4, tmp_path)  # and two again
-    together = load_checkpoint(path)
+    alone.save(store)
+    two_processes(crops, store.folder, 4, tmp_path)  # and two again
+    together = store.latest()
     assert together.step == 12
     assert_close(straight.history, [tuple(row) for row in together.history.tolist()])
 

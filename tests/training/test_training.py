@@ -87,7 +87,7 @@ def test_a_step_is_one_adam_step_on_the_sum_of_both_losses(tiny):
         assert result.loss_a == pytest.approx(loss_a.item(), rel=1e-4)
         assert result.loss_b == pytest.approx(loss_b.item(), rel=1e-4)
     start = weights(FaceSwapAutoencoder(tiny))
-    for name, value in weights(plain).items():
+    for name, value in plain.named_parameters():
         moved = (value - start[name]).abs().max()
         assert moved > 0
         # Adam divides by the gradient's size, so where that is tiny rounding shows.
@@ -185,9 +185,9 @@ def test_going_on_from_a_file_is_the_same_as_never_having_stopped(tmp_path, tiny
     list(straight.run(9))
     first = trainer_on(tiny)
     list(first.run(4))
-    path = first.save(tmp_path / "c.safetensors")
+    path = save_checkpoint(tmp_path / "c.safetensors", first.checkpoint())
     again = trainer_on(tiny, skip=4)
-    loaded = Trainer.load(path, again.batches_a, again.batches_b, device="cpu")
+    loaded = Trainer.resume(load_checkpoint(path), again.batches_a, again.batches_b, device="cpu")
     assert (loaded.step, loaded.history, loaded.config) == (4, first.history, PLAIN)
     assert same(loaded.average.state_dict(), first.average.state_dict())
     list(loaded.run(5))
@@ -201,14 +201,15 @@ def test_saving_changes_nothing(tmp_path, tiny):
     straight, saved = trainer_on(tiny), trainer_on(tiny)
     list(straight.run(6))
     for result in saved.run(6):
-        saved.save(tmp_path / f"{result.step}.safetensors")
+        save_checkpoint(tmp_path / f"{result.step}.safetensors", saved.checkpoint())
     assert same(saved.model.state_dict(), straight.model.state_dict())
 
 
 def test_the_file_holds_the_average_to_draw_with(tmp_path, tiny):
     trainer = trainer_on(tiny)
     list(trainer.run(5))
-    best = load_checkpoint(trainer.save(tmp_path / "c.safetensors")).best_model()
+    path = save_checkpoint(tmp_path / "c.safetensors", trainer.checkpoint())
+    best = load_checkpoint(path).best_model()
     faces = torch.rand(1, 3, 32, 32)
     with torch.inference_mode():
         assert torch.allclose(best(faces, "B"), trainer.average(faces, "B"), atol=1e-6)
@@ -218,10 +219,10 @@ def test_the_file_holds_the_average_to_draw_with(tmp_path, tiny):
 def test_settings_can_be_changed_when_going_on(tmp_path, tiny):
     trainer = trainer_on(tiny)
     list(trainer.run(3))
-    path = trainer.save(tmp_path / "c.safetensors")
+    path = save_checkpoint(tmp_path / "c.safetensors", trainer.checkpoint())
     config = dataclasses.replace(PLAIN, steps=5, learning_rate=1e-6)
     again = trainer_on(tiny)
-    loaded = Trainer.load(path, again.batches_a, again.batches_b, config, "cpu")
+    loaded = Trainer.resume(load_checkpoint(path), again.batches_a, again.batches_b, config, "cpu")
     assert len(list(loaded.run())) == 2
     assert loaded.optimizer.param_groups[0]["lr"] == config.rate_at(5) < 1e-6
 
@@ -229,7 +230,7 @@ def test_settings_can_be_changed_when_going_on(tmp_path, tiny):
 def test_weights_alone_are_no_run(tmp_path, tiny):
     path = save_checkpoint(tmp_path / "c.safetensors", Checkpoint(FaceSwapAutoencoder(tiny), 3))
     with pytest.raises(ValueError, match="got weights only"):
-        Trainer.load(path, iter(()), iter(()), device="cpu")
+        Trainer.resume(load_checkpoint(path), iter(()), iter(()), device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -238,19 +239,19 @@ def test_weights_alone_are_no_run(tmp_path, tiny):
 def test_a_run_of_another_version_says_so(tmp_path, tiny, wrong):
     trainer = trainer_on(tiny)
     trainer.train_step()
-    path = trainer.save(tmp_path / "c.safetensors")
+    path = save_checkpoint(tmp_path / "c.safetensors", trainer.checkpoint())
     saved = load_checkpoint(path)
     save_checkpoint(path, dataclasses.replace(saved, extra={**saved.extra, **wrong}))
     with pytest.raises(
         ValueError, match="expected the state of a training run, got another or damaged one"
     ):
-        Trainer.load(path, iter(()), iter(()), device="cpu")
+        Trainer.resume(load_checkpoint(path), iter(()), iter(()), device="cpu")
 
 
 def test_optimiser_state_of_another_network_says_so(tmp_path, tiny):
     trainer = trainer_on(tiny)
     trainer.train_step()
-    path = trainer.save(tmp_path / "c.safetensors")
+    path = save_checkpoint(tmp_path / "c.safetensors", trainer.checkpoint())
     saved = load_checkpoint(path)
     other = dict(saved.optimizer)
     other["0.exp_avg"] = torch.zeros(3)
@@ -258,13 +259,14 @@ def test_optimiser_state_of_another_network_says_so(tmp_path, tiny):
     with pytest.raises(
         ValueError, match="expected the state of a training run, got another or damaged one"
     ):
-        Trainer.load(path, iter(()), iter(()), device="cpu")  # a step would write past its memory
+        # A step would write past its memory.
+        Trainer.resume(load_checkpoint(path), iter(()), iter(()), device="cpu")
 
 
 def test_history_and_settings_are_plain_numbers(tmp_path, tiny):
     trainer = trainer_on(tiny)
     list(trainer.run(2))
-    saved = load_checkpoint(trainer.save(tmp_path / "c.safetensors"))
+    saved = load_checkpoint(save_checkpoint(tmp_path / "c.safetensors", trainer.checkpoint()))
     assert saved.history.tolist() == [list(result) for result in trainer.history]
     assert saved.extra["train"] == dataclasses.asdict(PLAIN)
     json.dumps(saved.extra, allow_nan=False)
@@ -356,8 +358,8 @@ def test_without_memory_for_a_batch_it_is_cut_and_the_step_stays_the_same(tiny, 
 def test_how_batches_are_cut_is_remembered(tmp_path, tiny):
     trainer = Trainer(SmallMemory(tiny), big_batches(1), big_batches(2), PLAIN, "cpu")
     trainer.train_step()
-    path = trainer.save(tmp_path / "c.safetensors")
-    again = Trainer.load(path, big_batches(1), big_batches(2), device="cpu")
+    path = save_checkpoint(tmp_path / "c.safetensors", trainer.checkpoint())
+    again = Trainer.resume(load_checkpoint(path), big_batches(1), big_batches(2), device="cpu")
     assert again.gradients.pieces == 4
 
 
@@ -392,8 +394,11 @@ def test_every_kind_of_network_learns_and_goes_on(tmp_path, tiny, kind):
     first = trainer_on(network)
     list(first.run(3))
     again = trainer_on(network, skip=3)
-    loaded = Trainer.load(
-        first.save(tmp_path / "c.safetensors"), again.batches_a, again.batches_b, device="cpu"
+    loaded = Trainer.resume(
+        load_checkpoint(save_checkpoint(tmp_path / "c.safetensors", first.checkpoint())),
+        again.batches_a,
+        again.batches_b,
+        device="cpu",
     )
     list(loaded.run(17))
     assert same(loaded.model.state_dict(), straight.model.state_dict())
@@ -420,8 +425,8 @@ def test_compiled_training_is_the_same(tmp_path, tiny):
     for one, other in zip(plain.run(5), compiled.run(5), strict=True):
         assert other.loss_a == pytest.approx(one.loss_a, rel=1e-3)
     again = trainer_on(tiny, skip=5)
-    path = compiled.save(tmp_path / "c.safetensors")
-    loaded = Trainer.load(path, again.batches_a, again.batches_b, PLAIN, "cpu")
+    path = save_checkpoint(tmp_path / "c.safetensors", compiled.checkpoint())
+    loaded = Trainer.resume(load_checkpoint(path), again.batches_a, again.batches_b, PLAIN, "cpu")
     assert loaded.train_step().loss_a == pytest.approx(plain.train_step().loss_a, rel=1e-3)
 
 
@@ -483,10 +488,10 @@ def test_batches_of_another_size_say_so(tiny):
         ({"batch_size": -1}, "batch_size: expected at least 1, got -1"),
         ({"learning_rate": 0.0}, "learning_rate: expected more than 0, got 0.0"),
         ({"learning_rate": float("nan")}, "learning_rate.*nan"),
-        ({"beta1": 1.0}, "beta1: expected 0 to below 1, got 1.0"),
-        ({"average": -0.1}, "average: expected 0 to below 1, got -0.1"),
+        ({"beta1": 1.0}, "beta1: expected at least 0 and less than 1, got 1.0"),
+        ({"average": -0.1}, "average: expected at least 0 and less than 1, got -0.1"),
         ({"warmup_steps": -1}, "warmup_steps: expected at least 0, got -1"),
-        ({"final_rate": 2.0}, "final_rate: expected a share in 0..1, got 2.0"),
+        ({"final_rate": 2.0}, "final_rate: expected at least 0 and at most 1, got 2.0"),
         ({"dssim": -1.0}, "dssim: expected at least 0, got -1.0"),
         ({"precision": "float8"}, "precision: expected .*got 'float8'"),
         ({"compile": "yes"}, "compile: expected .*got 'yes'"),
@@ -527,9 +532,9 @@ def test_a_gpu_learns_and_goes_on(tmp_path, tiny, precision):
     trainer = Trainer(FaceSwapAutoencoder(tiny), a, b, config)
     assert trainer.device.type == "cuda"
     list(trainer.run(8))
-    path = trainer.save(tmp_path / "c.safetensors")
+    path = save_checkpoint(tmp_path / "c.safetensors", trainer.checkpoint())
     a, b = (itertools.islice(itertools.cycle(random_batches(s)), 8, None) for s in (1, 2))
-    loaded = Trainer.load(path, a, b)
+    loaded = Trainer.resume(load_checkpoint(path), a, b)
     for one, other in zip(trainer.run(8), loaded.run(8), strict=True):
         assert other.loss_a == pytest.approx(one.loss_a, rel=1e-3)
         assert other.loss_b == pytest.approx(one.loss_b, rel=1e-3)
