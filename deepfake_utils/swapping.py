@@ -31,54 +31,33 @@ Outcome = Literal["swapped", "partly covered", "covered", "turned away", "no fac
 
 @dataclass(frozen=True)
 class SwapConfig(Settings):
-    """How a drawn face is put into the frame; sizes are shares of the face's own."""
+    """How a drawn face is put into the frame; sizes are shares of the face's own.
+
+    A mask with `erode` below 0 is larger than the landmarks' hull. A `sharpness` of 1 is strong,
+    below 0 blurs. What is `covered` is found by drawing a face there and back, see
+    `compositing.occlusion`; math.inf looks for nothing.
+    """
 
     identity: Identity = setting("B", "whose face is drawn")
-    feather: float = setting(
-        0.12, "width of the mask's soft edge", least=0.0, slider=(0.0, 0.5, 0.01)
-    )
+    feather: float = setting(0.12, "width of the mask's soft edge", least=0, slider=(0, 0.5, 0.01))
     erode: float = setting(
-        -0.04,
-        "how much smaller the mask is than the landmarks' hull; below 0 larger",
-        least=-0.5,
-        most=0.5,
-        slider=(-0.3, 0.3, 0.01),
+        -0.04, "mask smaller than the hull by", least=-0.5, most=0.5, slider=(-0.3, 0.3, 0.01)
     )
-    forehead: float = setting(
-        0.2, "how far the mask reaches above the brows", slider=(0.0, 1.0, 0.05)
-    )
-    learned_mask: bool = setting(
-        True, "use the network's own mask if it draws one, else the landmarks'"
-    )
-    colour: ColourMatch = setting(
-        "lab", "how the drawn face gets the frame's colours (see compositing.colour)"
-    )
-    blend: Blend = setting("alpha", "how it is laid over the frame (see compositing.blending)")
-    sharpness: float = setting(
-        0.0,
-        "unsharp masking of the drawn face; 0 is none, 1 is strong, below 0 blurs",
-        least=-1.0,
-        most=5.0,
-        slider=(-1.0, 2.0, 0.1),
-    )
-    covered: float = setting(
-        0.3,
-        "how unlike its way there and back a covered place is (see compositing.occlusion); "
-        "math.inf does not look for any",
-        above=0.0,
-    )
+    forehead: float = setting(0.2, "how far the mask reaches above the brows", slider=(0, 1, 0.05))
+    learned_mask: bool = setting(True, "use the network's own mask, if it draws one")
+    colour: ColourMatch = setting("lab", "how the face gets the frame's colours (see colour)")
+    blend: Blend = setting("alpha", "how it is laid over the frame (see blending)")
+    sharpness: float = setting(0.0, "0 is as drawn", least=-1, most=5, slider=(-1, 2, 0.1))
+    covered: float = setting(0.3, "how unlike its return a covered place is", above=0)
     least_visible: float = setting(
         0.35,
-        "share of the face that must be uncovered, or the frame stays",
-        least=0.0,
-        most=1.0,
-        slider=(0.0, 1.0, 0.05),
+        "share that must be uncovered, or the frame stays",
+        least=0,
+        most=1,
+        slider=(0, 1, 0.05),
     )
     most_yaw_deg: float = setting(
-        50.0,
-        "a head turned further, in degrees, stays; the face fades out before that",
-        above=0.0,
-        slider=(5.0, 90.0, 5.0),
+        50.0, "a head turned further stays, and fades out before", above=0, slider=(5, 90, 5)
     )
     batch_size: int = setting(16, "frames that are drawn at once", least=1, slider=(1, 128, 1))
 

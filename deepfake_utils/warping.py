@@ -12,7 +12,6 @@ tensors on their device, to train with.
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,45 +28,19 @@ from .umeyama import umeyama, umeyama_batch
 
 @dataclass(frozen=True)
 class WarpConfig(Settings):
-    """How far faces are moved and shaken; shares are of the side of the picture."""
+    """How far faces are moved and shaken at most; shares are of the side of the picture.
 
-    rotation_deg: float = setting(
-        3.0,
-        "turned by up to so many degrees either way",
-        least=0.0,
-        below=math.inf,
-        slider=(0.0, 30.0, 0.5),
-    )
-    zoom: float = setting(
-        0.03,
-        "made larger or smaller by up to this share",
-        least=0.0,
-        below=1.0,
-        slider=(0.0, 0.3, 0.01),
-    )
-    shift: float = setting(
-        0.02,
-        "moved by up to this share along x and y",
-        least=0.0,
-        below=math.inf,
-        slider=(0.0, 0.2, 0.01),
-    )
-    flip: float = setting(
-        0.5,
-        "chance to be mirrored: shows each pose and each light from both sides",
-        least=0.0,
-        most=1.0,
-        slider=(0.0, 1.0, 0.1),
-    )
-    grid: int = setting(
-        5, "points along each side of the grid that is shaken", least=2, slider=(2, 9, 1)
-    )
+    Mirroring shows each pose and each light from both sides. A `jitter` of 0.03 is for those who
+    train for hours.
+    """
+
+    rotation_deg: float = setting(3.0, "turn either way", least=0, most=180, slider=(0, 30, 0.5))
+    zoom: float = setting(0.03, "share larger or smaller", least=0, below=1, slider=(0, 0.3, 0.01))
+    shift: float = setting(0.02, "share along x and y", least=0, below=1, slider=(0, 0.2, 0.01))
+    flip: float = setting(0.5, "chance to be mirrored", least=0, most=1, slider=(0, 1, 0.1))
+    grid: int = setting(5, "points along a side of the shaken grid", least=2, slider=(2, 9, 1))
     jitter: float = setting(
-        0.006,
-        "spread of the shake, as a share of the side; 0.03 for hours of training",
-        least=0.0,
-        below=math.inf,
-        slider=(0.0, 0.05, 0.001),
+        0.006, "spread of the shake, as a share", least=0, below=1, slider=(0, 0.05, 0.001)
     )
 
 

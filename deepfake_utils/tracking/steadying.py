@@ -54,39 +54,19 @@ class TrackConfig(Settings):
     """How faces are followed and steadied; lengths are shares of the mean face's unit."""
 
     smoothing: Literal["zero-lag", "off"] = setting("zero-lag", "how points are steadied over time")
-    max_gap_s: float = setting(
-        0.2,
-        "longest time between two found faces that is bridged; 0 is none",
-        least=0.0,
-        below=math.inf,
-    )
-    look_ahead: int = setting(
-        16, "most frames held back for smoothing, and again for bridging", least=1
-    )
+    max_gap_s: float = setting(0.2, "longest time without the face that is bridged", least=0)
+    look_ahead: int = setting(16, "most frames held back to smooth, and again to bridge", least=1)
     align_widths_s: tuple[float, float] = setting(
-        (0.04, 0.16), "of the fits to a moving and to a still head", least=0.0, below=math.inf
+        (0.04, 0.16), "of the fits to a moving and to a still head", least=0
     )
     align_tolerance: float = setting(
-        0.01,
-        "how far the two may differ before the head counts as moving",
-        least=0.0,
-        below=math.inf,
+        0.01, "how far the two may differ before the head counts as moving", least=0
     )
-    shape_width_s: float = setting(
-        0.06,
-        "of the fit to a point that rests; a moving one stays as found",
-        above=0.0,
-        below=math.inf,
-    )
+    shape_width_s: float = setting(0.06, "of the fit to a point that rests", above=0)
     shape_tolerance: float = setting(
-        0.008,
-        "how far the fit may move a point before it counts as moving",
-        least=0.0,
-        below=math.inf,
+        0.008, "how far that fit may move a point before it counts as moving", least=0
     )
-    min_change: float = setting(
-        0.06, "of a thumbnail's colours at a cut, 0..1; see CutDetector", above=0.0, below=math.inf
-    )
+    min_change: float = setting(0.06, "of a thumbnail at a cut, 0..1; see CutDetector", above=0)
 
     def __post_init__(self) -> None:
         """Check the ranges, and that the two widths are in order.
