@@ -91,12 +91,12 @@ class Swapper:
     """Draws the face of a frame as another person.
 
     Args:
-        model: a trained network, e.g. `checkpoint.load_checkpoint(path).best_model()`.
+        model: a trained network, e.g. `load_checkpoint(path).best_model()`.
         landmarker: frame -> list of (68, 2) points, largest face first.
         config: how the face is put into the frame.
         device: None picks the GPU if there is one.
         enlarge: makes the drawn faces larger, (B, 3, S, S) float in 0..1 on the device ->
-            (B, 3, rS, rS), such as `superres.enlarger(network)`; None leaves them as they are.
+            (B, 3, rS, rS), such as `superres.network.enlarger(network)`; None leaves them as they are.
     """
 
     def __init__(

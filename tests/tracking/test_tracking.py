@@ -393,7 +393,7 @@ def test_wrong_frames_say_what_is_expected():
 def test_progress_is_told_when_a_frame_is_done_with():
     info = read_video_info(sample_clips().person_a)  # 450 frames, 18 s
     events: list[object] = []
-    for frame in tell_progress("abc", lambda *told: events.append(told), info, 17.9, None):
+    for frame in tell_progress("abc", lambda *told: events.append(told), info, 17.92):
         events.append(frame)
     assert events == ["a", (1, 2), "b", (2, 2), "c", (3, 3)]  # more frames than were expected
     told = []
