@@ -13,10 +13,11 @@ modified by AI.
 from .autoencoder import AutoencoderConfig, FaceSwapAutoencoder, preset
 from .consent import Consent, Subject, read_consent, write_consent
 from .dataset import Batch, FaceDataset, endless_batches, photometric_augment
+from .detectors.fan import FanLandmarker
 from .extraction import FaceSet, extract_clip, extract_faces, load_faces
 from .faces import AlignedFace, align_face, face_mask
 from .images import Image, Matrix, Points, read_image, to_image, to_tensor, write_image
-from .landmarks import FanLandmarker, Landmarker, MeshLandmarker
+from .landmarks import Landmarker, MeshLandmarker
 from .marking.reading import Provenance, read_provenance
 from .plotting import (
     plot_landmarks,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import logging
 import os
 import re
@@ -18,15 +17,15 @@ from numpy.typing import NDArray
 
 from .consent import Consent, Subject, read_consent, write_consent
 from .faces import CROP_COVERAGE, align_face, mean_face
-from .files import whole_file
+from .files import read_json, write_json
 from .images import Image, Points, check_points, list_images, read_image, write_image
 from .landmarks import Landmarker
 from .marking.reading import training_refused
 from .tracking.people import FaceChoice
 from .tracking.steadying import TrackConfig, TrackedFrame
-from .tracking.tracks import track_faces
+from .tracking.tracks import Progress, tell_progress, track_faces
 from .umeyama import transform_points
-from .video import TimedFrame, read_timed_frames
+from .video import TimedFrame, read_timed_frames, read_video_info
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +57,7 @@ def extract_clip(
     track: TrackConfig | None = None,
     choose: FaceChoice | None = None,
     consent: Subject | None = None,
+    progress: Progress | None = None,
 ) -> ExtractionReport:
     """Write one person's face of each frame of a film as a crop, steadied over time.
 
@@ -77,6 +77,8 @@ def extract_clip(
         choose: whose face it is where several are seen; None takes the largest.
         consent: who the person is (no name) and why the pictures may be used, for training;
             written beside the crops as consent.json.
+        progress: called after each frame with how many are done and about how many there will be.
+            What it raises ends the extraction; the crops cut out so far stay, without faces.json.
 
     Raises:
         FileNotFoundError, ValueError: if the clip cannot be read or has no such part.
@@ -86,6 +88,8 @@ def extract_clip(
     counting = _Counting(landmarker)
     frames = read_timed_frames(clip, start_s, end_s, stride)
     tracked = track_faces(frames, counting, track, choose)
+    if progress is not None:
+        tracked = tell_progress(tracked, progress, read_video_info(clip), start_s, end_s, stride)
     report = _write_crops(tracked, Path(folder), counting, size, coverage, training_refused(clip))
     if consent is not None:
         write_consent(folder, consent)
@@ -199,8 +203,7 @@ def _write_crops(
         "training_refused": refused,  # a signed wish in the clip that no AI be trained on it
         "faces": entries,
     }
-    with whole_file(folder / FACES_FILE) as part:
-        part.write_text(json.dumps(record), encoding="utf-8")
+    write_json(folder / FACES_FILE, record)
     for path in earlier:
         if path.name not in entries:
             path.unlink(missing_ok=True)
@@ -229,14 +232,10 @@ def read_record(folder: Path) -> dict[str, Any]:
     path = folder / FACES_FILE
     if not path.exists():
         return {}
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"expected JSON in {path}, got something else ({error}); delete it to use the crops "
-            "without landmarks, or extract the faces again"
-        ) from error
-    if not isinstance(record, dict) or not isinstance(record.get("faces", {}), dict):
+    record = read_json(
+        path, "delete it to use the crops without landmarks, or extract the faces again"
+    )
+    if not isinstance(record.get("faces", {}), dict):
         raise ValueError(f"expected an object with 'faces' in {path}; extract the faces again")
     return record
 

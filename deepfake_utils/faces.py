@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .images import Image, Mask, Matrix, Points, check_image, check_points
+from .images import Image, Mask, Matrix, Points, check_image, check_points, scale_matrix
 from .landmarks import INNER, LEFT_BROW, LEFT_EYE, MOUTH, RIGHT_BROW, RIGHT_EYE, STEADY
 from .umeyama import transform_points, umeyama
 
@@ -63,10 +63,7 @@ class AlignedFace:
 
     def matrix_for(self, size: int) -> Matrix:
         """(2, 3), maps frame pixels to those of a picture of the same square with another side."""
-        ratio = size / len(self.image)
-        matrix = self.matrix * ratio
-        matrix[:, 2] += ratio / 2.0 - 0.5  # pixel centres, not edges, have whole numbers
-        return matrix
+        return scale_matrix(self.matrix, size / len(self.image))
 
 
 def mean_face(size: int, coverage: float = CROP_COVERAGE) -> Points:
@@ -120,13 +117,9 @@ def _warp(frame: Image, matrix: Matrix, size: int) -> Image:
     """Cut (size, size) out of the frame; a large face is averaged down, not sampled."""
     shrink = 1.0 / math.sqrt(abs(np.linalg.det(matrix[:, :2])))  # frame pixels per crop pixel
     factor = min(8, max(1, math.ceil(shrink - 0.25)))
-    # A pixel of the crop covers factor x factor pixels of the finer picture, whose centres lie
-    # half a crop pixel less half a fine one before the crop pixel's own.
-    fine = matrix * factor
-    fine[:, 2] += (factor - 1) / 2.0
     crop = cv2.warpAffine(
         frame,
-        fine,
+        scale_matrix(matrix, factor),
         (size * factor, size * factor),
         flags=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
@@ -177,6 +170,30 @@ def face_mask(
         _shrink(mask, reach), (0, 0), reach / 2.0, borderType=cv2.BORDER_CONSTANT
     )
     return np.asarray(np.minimum(soft * mask, 1.0), np.float32)
+
+
+def inner_face_mask(
+    landmarks: Points, size_hw: tuple[int, int], name: str = "landmarks"
+) -> NDArray[np.bool_]:
+    """Where brows, eyes, nose and mouth are: the convex hull of points 17-67, with a sharp edge.
+
+    Args:
+        landmarks: (68, 2), (x, y) in pixels of the mask.
+        size_hw: height and width of the mask in pixels.
+        name: what an error calls the landmarks.
+
+    Returns:
+        (H, W), True inside.
+
+    Raises:
+        ValueError: if the landmarks are not (68, 2), or the hull lies outside the mask.
+    """
+    landmarks = check_points(landmarks, 68, name)
+    hull = cv2.convexHull(np.rint(landmarks[INNER]).astype(np.int32))
+    inside = cv2.fillConvexPoly(np.zeros(size_hw, np.uint8), hull, 1) > 0
+    if not inside.any():
+        raise ValueError(f"{name}: expected points inside the picture, got all outside")
+    return np.asarray(inside)
 
 
 def feature_mask(landmarks: Points, size_hw: tuple[int, int], reach: int = 1) -> Mask:

@@ -64,6 +64,37 @@ def check_points(points: Points, count: int | None = None, name: str = "points")
     return points
 
 
+def scale_points(points: Points, ratio: float) -> Points:
+    """Where points of a picture lie once it is resized.
+
+    Not `points * ratio`: a picture's edge, which stays in place, is half a pixel before the centre
+    of its first pixel.
+
+    Args:
+        points: (N, 2), (x, y) in pixels.
+        ratio: new side over old side.
+
+    Returns:
+        (N, 2) float64, (x, y) in pixels of the resized picture.
+    """
+    return (np.asarray(points, np.float64) + 0.5) * ratio - 0.5
+
+
+def scale_matrix(matrix: Matrix, ratio: float) -> Matrix:
+    """A matrix that maps to the pixels of a resized picture, like `scale_points` after it.
+
+    Args:
+        matrix: (2, 3), maps anything to pixels of a picture.
+        ratio: new side over old side.
+
+    Returns:
+        (2, 3), maps the same to pixels of the resized picture.
+    """
+    scaled = np.asarray(matrix, np.float64) * ratio
+    scaled[:, 2] += ratio / 2.0 - 0.5
+    return scaled
+
+
 def check_one_of(value: object, known: object, name: str) -> None:
     """Raise unless `value` is one of a Literal type's values.
 

@@ -5,11 +5,10 @@ Frames stream through, so a film of two hours needs no more memory than a clip.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
-from .files import whole_file
+from .files import write_json
 from .images import Image, write_image
 from .marking.c2pa import Origin
 from .marking.label import DISCLOSURE
@@ -27,8 +26,8 @@ from .runs.checkpoint import weights_sha256
 from .swapping import Outcome, Swapped, Swapper
 from .tracking.people import FaceChoice
 from .tracking.steadying import TrackConfig, TrackedFrame
-from .tracking.tracks import track_faces
-from .video import VideoInfo, read_timed_frames, read_video_info
+from .tracking.tracks import Progress, tell_progress, track_faces
+from .video import read_timed_frames, read_video_info
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ def swap_video(
     track: TrackConfig | None = None,
     choose: FaceChoice | None = None,
     label_at: Literal["throughout", "cuts"] = "throughout",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> SwapReport:
     """Swap the face in a clip, or in a part of it, and write it with the clip's sound.
 
@@ -103,7 +102,6 @@ def swap_video(
         OSError: if `path` cannot be written.
     """
     info = read_video_info(target)
-    expected = _count_frames(info, start_s, end_s)
     notes: list[FrameNote] = []
     outcomes: Counter[str] = Counter()
     with MarkedVideoWriter(
@@ -118,27 +116,19 @@ def swap_video(
         label_at=label_at,
         origin=_origin(target, swapper),
     ) as writer:
-        for number, (frame, swapped) in enumerate(
-            swap_clip(target, swapper, start_s, end_s, track, choose)
-        ):
+        done = swap_clip(target, swapper, start_s, end_s, track, choose)
+        done = tell_progress(done, progress, info, start_s, end_s)
+        for number, (frame, swapped) in enumerate(done):
             outcomes[swapped.outcome] += 1
             if swapped.outcome != "swapped":
                 notes.append(FrameNote(number, frame.time_s, swapped.outcome, swapped.visible))
             image = frame.image if swapped.image is None else swapped.image
             writer.write(image, frame.time_s)
-            if progress is not None:
-                progress(number + 1, max(expected, number + 1))
         _check_some_swapped(target, outcomes)
     report = SwapReport(Path(path), outcomes.total(), dict(outcomes), tuple(notes))
     if report.unchanged:
         logger.warning("%d frames went through unchanged: %s", report.unchanged, report)
     return report
-
-
-def _count_frames(info: VideoInfo, start_s: float, end_s: float | None) -> int:
-    """How many frames a part of a video has, if they are evenly spaced."""
-    until_s = info.duration_s if end_s is None else min(end_s, info.duration_s)
-    return min(info.frame_count, round((until_s - start_s) * info.fps))
 
 
 def _origin(target: str | os.PathLike[str], swapper: Swapper) -> Origin:
@@ -291,6 +281,4 @@ def export_layers(
         "note": DISCLOSURE,
         "frames": rows,
     }
-    with whole_file(folder / LAYERS_FILE) as part:
-        part.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    return folder / LAYERS_FILE
+    return write_json(folder / LAYERS_FILE, record, indent=1)

@@ -18,8 +18,9 @@ from .compositing.occlusion import visible
 from .detectors.pose import head_pose
 from .devices import pick_device, pick_dtype, place
 from .faces import AlignedFace, align_face, face_mask, feature_mask
-from .images import Image, Mask, Matrix, Points, check_one_of, to_image, to_tensor
+from .images import Image, Mask, Matrix, Points, scale_points, to_image, to_tensor
 from .landmarks import Landmarker
+from .settings import Settings, setting
 
 MASK_SIZE = 256  # side of the crop that masks are drawn in, in pixels
 FEATURE_REACH = 0.05  # how far eyes and mouth move beyond their hulls, as a share of the crop
@@ -29,46 +30,36 @@ Outcome = Literal["swapped", "partly covered", "covered", "turned away", "no fac
 
 
 @dataclass(frozen=True)
-class SwapConfig:
-    """How a drawn face is put into the frame; sizes are shares of the face's own."""
+class SwapConfig(Settings):
+    """How a drawn face is put into the frame; sizes are shares of the face's own.
 
-    identity: Identity = "B"  # whose face is drawn
-    feather: float = 0.12  # width of the mask's soft edge
-    erode: float = -0.04  # how much smaller the mask is than the landmarks' hull; below 0 larger
-    forehead: float = 0.2  # how far the mask reaches above the brows
-    learned_mask: bool = True  # use the network's own mask if it draws one, else the landmarks'
-    colour: ColourMatch = "lab"  # how the drawn face gets the frame's colours (see colour)
-    blend: Blend = "alpha"  # how it is laid over the frame (see blending)
-    sharpness: float = 0.0  # unsharp masking of the drawn face; 0 is none, 1 is strong
-    covered: float = 0.3  # how unlike its way there and back a covered place is (see occlusion)
-    least_visible: float = 0.35  # share of the face that must be uncovered, or the frame stays
-    most_yaw_deg: float = 50.0  # a head turned further stays; the face fades out before that
-    batch_size: int = 16  # frames that are drawn at once
+    A mask with `erode` below 0 is larger than the landmarks' hull. A `sharpness` of 1 is strong,
+    below 0 blurs. What is `covered` is found by drawing a face there and back, see
+    `compositing.occlusion`; math.inf looks for nothing.
+    """
 
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            ValueError: naming the field, what it should be, and what it is.
-        """
-        if self.identity not in IDENTITIES:
-            raise ValueError(f"identity: expected 'A' or 'B', got {self.identity!r}")
-        check_one_of(self.colour, ColourMatch, "colour")
-        check_one_of(self.blend, Blend, "blend")
-        if not self.feather >= 0.0:
-            raise ValueError(f"feather: expected at least 0, got {self.feather}")
-        if not self.covered > 0.0:
-            raise ValueError(f"covered: expected more than 0 (math.inf: never), got {self.covered}")
-        if not -0.5 <= self.erode <= 0.5:
-            raise ValueError(f"erode: expected -0.5 to 0.5, got {self.erode}")
-        if not -1.0 <= self.sharpness <= 5.0:
-            raise ValueError(f"sharpness: expected -1 to 5, got {self.sharpness}")
-        if not 0.0 <= self.least_visible <= 1.0:
-            raise ValueError(f"least_visible: expected a share, got {self.least_visible}")
-        if not self.most_yaw_deg > 0.0:
-            raise ValueError(f"most_yaw_deg: expected more than 0, got {self.most_yaw_deg}")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size: expected at least 1, got {self.batch_size}")
+    identity: Identity = setting("B", "whose face is drawn")
+    feather: float = setting(0.12, "width of the mask's soft edge", least=0, slider=(0, 0.5, 0.01))
+    erode: float = setting(
+        -0.04, "mask smaller than the hull by", least=-0.5, most=0.5, slider=(-0.3, 0.3, 0.01)
+    )
+    forehead: float = setting(0.2, "how far the mask reaches above the brows", slider=(0, 1, 0.05))
+    learned_mask: bool = setting(True, "use the network's own mask, if it draws one")
+    colour: ColourMatch = setting("lab", "how the face gets the frame's colours (see colour)")
+    blend: Blend = setting("alpha", "how it is laid over the frame (see blending)")
+    sharpness: float = setting(0.0, "0 is as drawn", least=-1, most=5, slider=(-1, 2, 0.1))
+    covered: float = setting(0.3, "how unlike its return a covered place is", above=0)
+    least_visible: float = setting(
+        0.35,
+        "share that must be uncovered, or the frame stays",
+        least=0,
+        most=1,
+        slider=(0, 1, 0.05),
+    )
+    most_yaw_deg: float = setting(
+        50.0, "a head turned further stays, and fades out before", above=0, slider=(5, 90, 5)
+    )
+    batch_size: int = setting(16, "frames that are drawn at once", least=1, slider=(1, 128, 1))
 
 
 class DrawnFace(NamedTuple):
@@ -100,12 +91,12 @@ class Swapper:
     """Draws the face of a frame as another person.
 
     Args:
-        model: a trained network, e.g. `checkpoint.load_checkpoint(path).best_model()`.
+        model: a trained network, e.g. `load_checkpoint(path).best_model()`.
         landmarker: frame -> list of (68, 2) points, largest face first.
         config: how the face is put into the frame.
         device: None picks the GPU if there is one.
         enlarge: makes the drawn faces larger, (B, 3, S, S) float in 0..1 on the device ->
-            (B, 3, rS, rS), such as `superres.enlarger(network)`; None leaves them as they are.
+            (B, 3, rS, rS), such as `superres.network.enlarger(network)`; None leaves them as they are.
     """
 
     def __init__(
@@ -251,7 +242,7 @@ class Swapper:
         if drawn.mask is not None and config.learned_mask:
             mask = _resized(drawn.mask, MASK_SIZE)
         else:
-            points = (face.landmarks + 0.5) * (MASK_SIZE / len(face.image)) - 0.5
+            points = scale_points(face.landmarks, MASK_SIZE / len(face.image))
             size_hw = (MASK_SIZE, MASK_SIZE)
             mask = face_mask(points, size_hw, config.feather, config.forehead, config.erode)
         return mask * edge_fade(MASK_SIZE)

@@ -12,7 +12,6 @@ tensors on their device, to train with.
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,36 +22,28 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from .images import Image, Matrix, check_image
+from .settings import Settings, setting
 from .umeyama import umeyama, umeyama_batch
 
 
 @dataclass(frozen=True)
-class WarpConfig:
-    """How far faces are moved and shaken; shares are of the side of the picture."""
+class WarpConfig(Settings):
+    """How far faces are moved and shaken at most; shares are of the side of the picture.
 
-    rotation_deg: float = 3.0  # turned by up to this much either way
-    zoom: float = 0.03  # made larger or smaller by up to this share
-    shift: float = 0.02  # moved by up to this share along x and y
-    flip: float = 0.5  # chance to be mirrored: shows each pose and each light from both sides
-    grid: int = 5  # points along each side of the grid that is shaken
-    jitter: float = 0.006  # spread of the shake, as a share of the side; 0.03 for hours of training
+    Mirroring shows each pose and each light from both sides. A `jitter` of 0.03 is for those who
+    train for hours.
+    """
 
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            ValueError: naming the field, what it should be, and what it is.
-        """
-        if self.grid < 2:
-            raise ValueError(f"grid: expected at least 2 points, got {self.grid}")
-        if not 0.0 <= self.flip <= 1.0:
-            raise ValueError(f"flip: expected a chance in 0..1, got {self.flip}")
-        if not 0.0 <= self.zoom < 1.0:
-            raise ValueError(f"zoom: expected a share in 0..1, got {self.zoom}")
-        for name in ("rotation_deg", "shift", "jitter"):
-            value = getattr(self, name)
-            if not 0.0 <= value < math.inf:
-                raise ValueError(f"{name}: expected at least 0, got {value}")
+    rotation_deg: float = setting(
+        3.0, "largest turn either way", least=0, most=180, slider=(0, 30, 0.5)
+    )
+    zoom: float = setting(0.03, "share larger or smaller", least=0, below=1, slider=(0, 0.3, 0.01))
+    shift: float = setting(0.02, "share along x and y", least=0, below=1, slider=(0, 0.2, 0.01))
+    flip: float = setting(0.5, "chance to be mirrored", least=0, most=1, slider=(0, 1, 0.1))
+    grid: int = setting(5, "points along a side of the shaken grid", least=2, slider=(2, 9, 1))
+    jitter: float = setting(
+        0.006, "spread of the shake, as a share", least=0, below=1, slider=(0, 0.05, 0.001)
+    )
 
 
 def _transform_matrix(

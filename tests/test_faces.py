@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from deepfake_utils.extraction import FACES_FILE, extract_faces, load_faces
-from deepfake_utils.faces import MEAN_FACE, align_face, face_mask, mean_face
+from deepfake_utils.extraction import FACES_FILE, extract_clip, extract_faces, load_faces
+from deepfake_utils.faces import MEAN_FACE, align_face, face_mask, inner_face_mask, mean_face
 from deepfake_utils.images import read_image, write_image
 from deepfake_utils.landmarks import FLIP68, INNER, MeshLandmarker, outer_eye_distance
 from deepfake_utils.samples import load_truth, sample_clips
@@ -221,6 +221,22 @@ def test_wrong_masks_say_so(points):
         face_mask(points[:60], (64, 64))
 
 
+def test_inner_face_is_the_hull_without_the_jaw(points):
+    inside = inner_face_mask(points, (384, 384))
+    assert inside.shape == (384, 384)
+    assert inside.dtype == np.bool_
+    x, y = np.rint(points[17:]).astype(int).T
+    assert inside[y, x].all()  # also the corners of the hull
+    x, y = np.rint(points[3:14]).astype(int).T
+    assert not inside[y, x].any()  # the jaw
+    hull = cv2.convexHull(points[17:].astype(np.float32))
+    assert inside.sum() == pytest.approx(cv2.contourArea(hull), rel=0.05)
+    with pytest.raises(ValueError, match="face: expected points inside the picture, got all"):
+        inner_face_mask(points + 1000.0, (384, 384), "face")
+    with pytest.raises(ValueError, match=r"face: expected shape \(68, 2\)"):
+        inner_face_mask(points[:60], (384, 384), "face")
+
+
 # Extraction ---------------------------------------------------------------------------------
 
 
@@ -263,6 +279,40 @@ def test_extraction_of_a_clip_with_the_packages_own_landmarker(tmp_path):
     ):
         error = np.linalg.norm(np.array(entry["landmarks"]) - true, axis=1)[INNER].mean()
         assert error < 0.06 * outer_eye_distance(true)
+
+
+def test_extraction_tells_how_far_it_is(tmp_path, points):
+    clip, told = sample_clips().person_a, []
+    report = extract_clip(
+        clip,
+        tmp_path / "a",
+        fixed(points, 1),
+        1.0,
+        1.6,
+        4,
+        size=64,
+        progress=lambda done, about: told.append((done, about)),
+    )
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]  # frames without a face count, too
+    assert (report.frames, report.saved) == (4, 3)
+    told.clear()
+    extract_clip(
+        clip,
+        tmp_path / "end",
+        fixed(points),
+        17.92,
+        size=64,
+        progress=lambda *each: told.append(each),
+    )
+    assert told == [(1, 2), (2, 2)]
+
+    def stop(done, about):
+        if done == 2:
+            raise InterruptedError("enough")
+
+    with pytest.raises(InterruptedError, match="enough"):
+        extract_clip(clip, tmp_path / "b", fixed(points), size=64, progress=stop)
+    assert names(tmp_path / "b") == ["face_000000.png", "face_000001.png"]
 
 
 def test_faces_json_says_where_each_crop_came_from(folder, frame, points):

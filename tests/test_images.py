@@ -12,10 +12,13 @@ from deepfake_utils.images import (
     check_points,
     list_images,
     read_image,
+    scale_matrix,
+    scale_points,
     to_image,
     to_tensor,
     write_image,
 )
+from deepfake_utils.umeyama import transform_points
 
 
 def test_png_round_trip_keeps_every_pixel_and_the_order_of_colours(tmp_path, picture):
@@ -122,3 +125,26 @@ def test_unwritable_output_says_so(tmp_path, picture):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
         write_image(tmp_path / "file" / "x.png", picture)
+
+
+@pytest.mark.parametrize("ratio", [0.25, 0.5, 3.0])
+def test_points_lie_where_resizing_puts_their_pixels(ratio):
+    place = np.zeros((64, 96), np.float32)
+    place[20:28, 40:44] = 1.0  # the centre of this block is (41.5, 23.5)
+    resized = cv2.resize(place, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
+    ys, xs = np.indices(resized.shape)
+    centre = [(resized * at).sum() / resized.sum() for at in (xs, ys)]
+    assert scale_points(np.array([[41.5, 23.5]]), ratio)[0] == pytest.approx(centre, abs=1e-5)
+    edges = np.array([[-0.5, -0.5], [95.5, 63.5]])
+    assert scale_points(edges, ratio).tolist() == [
+        [-0.5, -0.5],
+        [96 * ratio - 0.5, 64 * ratio - 0.5],
+    ]
+
+
+def test_a_scaled_matrix_is_the_matrix_and_then_the_scaling(rng):
+    matrix, points = rng.normal(0.0, 5.0, (2, 3)), rng.normal(0.0, 9.0, (7, 2))
+    kept = matrix.copy()
+    mapped = scale_points(transform_points(points, matrix), 0.3)
+    assert transform_points(points, scale_matrix(matrix, 0.3)) == pytest.approx(mapped)
+    assert np.array_equal(matrix, kept)

@@ -1,12 +1,9 @@
-"""Landmarks against the truth of the rendered sample clips, and FAN without its real weights."""
+"""Landmarks against the truth of the rendered sample clips, by BlazeFace and FaceMesh."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import pickle
 import shutil
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +11,6 @@ import av
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from deepfake_utils.detectors import blazeface as detector
 from deepfake_utils.detectors import weights as models
@@ -30,9 +26,7 @@ from deepfake_utils.landmarks import (
     NOSE,
     RIGHT_BROW,
     RIGHT_EYE,
-    FanLandmarker,
     MeshLandmarker,
-    _fetch_weights,
     outer_eye_distance,
 )
 
@@ -40,12 +34,6 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "deepfake_utils" / "data" / "samples"
 SHARED_BLAZEFACE = ROOT.parent / "shared" / "models" / "blazeface"
 CLIPS = {"a": 450, "b": 350, "b_as_a": 100}  # name -> frames
-FAN_FILE = "2DFAN4-11f355bf06.pth.tar"
-SFD_FILE = "s3fd-619a316812.pth"
-
-needs_fan = pytest.mark.skipif(
-    importlib.util.find_spec("face_alignment") is None, reason="face-alignment is not installed"
-)
 
 
 @cache
@@ -337,130 +325,3 @@ def test_both_ways_of_running_a_net_agree() -> None:
         models.forward(net, names), models.forward(OneAtATime(net), names), strict=True
     ):
         assert np.allclose(a.ravel(), b.ravel(), atol=1e-3)
-
-
-# FAN -----------------------------------------------------------------------------------------
-
-
-def test_fan_without_the_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "face_alignment", None)
-    with pytest.raises(ImportError, match=r"pip install 'deepfake-utils\[fan\]'"):
-        FanLandmarker()
-
-
-def test_fan_arguments() -> None:
-    with pytest.raises(ValueError, match="detector: expected 'blazeface', 'sfd' or None"):
-        FanLandmarker(detector="dlib")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="max_faces: expected 1 or more"):
-        FanLandmarker(max_faces=0)
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of torch.hub's downloads, empty."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    folder = tmp_path / "torch" / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    return folder
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def test_weights_are_downloaded_once_and_checked(hub: Path, tmp_path: Path) -> None:
-    served = tmp_path / "net.pth"
-    served.write_bytes(b"weights")
-    expected = {"net.pth": sha256(served)}
-    assert _fetch_weights(served.as_uri(), expected).read_bytes() == b"weights"
-    served.unlink()
-    assert _fetch_weights(served.as_uri(), expected) == hub / "net.pth"
-    (hub / "net.pth").write_bytes(b"Weights")
-    with pytest.raises(ValueError, match=r"net\.pth: expected sha256 .* it was not loaded"):
-        _fetch_weights(served.as_uri(), expected)
-    (hub / "net.pth").unlink()
-    with pytest.raises(ConnectionError, match=r"could not download .*net\.pth"):
-        _fetch_weights(served.as_uri(), expected)
-    with pytest.raises(ValueError, match=r"expected a sha256 for other\.pth"):
-        _fetch_weights((tmp_path / "other.pth").as_uri(), expected)
-
-
-class _Trap:
-    """Unpickling it makes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return Path.touch, (self.path,)  # type: ignore[return-value]
-
-
-@pytest.mark.fan
-@needs_fan
-@pytest.mark.parametrize("name", [FAN_FILE, SFD_FILE])
-def test_fan_does_not_load_changed_weights(hub: Path, tmp_path: Path, name: str) -> None:
-    sprung = tmp_path / "sprung"
-    for file in (FAN_FILE, SFD_FILE):
-        (hub / file).write_bytes(b"fine")
-    (hub / name).write_bytes(pickle.dumps(_Trap(sprung)))
-    hashes = {file: hashlib.sha256(b"fine").hexdigest() for file in (FAN_FILE, SFD_FILE)}
-    with pytest.raises(ValueError, match=f"{name}: expected sha256"):
-        FanLandmarker(device="cpu", detector="sfd", weights_sha256=hashes)
-    assert not sprung.exists()
-    pickle.loads((hub / name).read_bytes())
-    assert sprung.exists()  # the trap works
-
-
-@pytest.mark.slow  # compiles a part of face-alignment
-@pytest.mark.fan
-@needs_fan
-def test_fan_with_random_weights(hub: Path) -> None:
-    # The real weights are on one server only. These show the plumbing: which faces, what order,
-    # what shape, in whose coordinates; not where the points lie in a face.
-    from face_alignment.models import FAN
-
-    torch.manual_seed(0)
-    torch.save(FAN(4).state_dict(), hub / FAN_FILE)
-    hashes = {FAN_FILE: sha256(hub / FAN_FILE)}
-    fan = FanLandmarker(device="cpu", flip=False, weights_sha256=hashes)
-    assert fan.detector == "blazeface"
-    assert fan(np.full((360, 640, 3), 128, np.uint8)) == []
-
-    frame = np.full((384, 634, 3), 90, np.uint8)
-    frame[60:310, :250] = cv2.resize(clip("a")[0], (250, 250), interpolation=cv2.INTER_AREA)
-    frame[:, 250:] = clip("b")[0]
-    faces = fan(frame)
-    assert [p.shape for p in faces] == [(68, 2), (68, 2)]
-    assert {p.dtype for p in faces} == {np.dtype(np.float64)}
-    sizes = [np.prod(np.ptp(p, axis=0)) for p in faces]
-    assert sizes[0] >= sizes[1]
-
-    fan.max_faces = 1
-    (only,) = fan(frame)
-    # Untrained points lie anywhere in FAN's crop, which is about twice the face's box.
-    true = truth("b")[0] + [250, 0]
-    assert np.abs(only - true.mean(axis=0)).max() < 1.5 * np.ptp(true, axis=0).max()
-    with pytest.raises(TypeError, match="frame: expected uint8"):
-        fan(frame.astype(np.float32))
-
-
-@pytest.mark.fan
-@needs_fan
-@pytest.mark.skipif(not SHARED_BLAZEFACE.is_dir(), reason="../shared is not here")
-def test_own_blazeface_agrees_with_face_alignments() -> None:
-    # In torch, with weights published by somebody else: an independent reading of the
-    # same network, so nearly the same boxes.
-    from face_alignment.detection.blazeface import FaceDetector as TorchBlazeFace
-
-    (weights,) = SHARED_BLAZEFACE.rglob("blazeface.pth")
-    other = TorchBlazeFace(
-        "cpu", path_to_detector=str(weights), path_to_anchor=str(weights.parent / "anchors.npy")
-    )
-    own = detector.FaceDetector()
-    for name in ("a", "b"):
-        for frame in clip(name)[::9]:
-            theirs = np.asarray(other.detect_from_image(frame))
-            (ours,) = own(frame)
-            assert len(theirs) == 1
-            assert detector.overlap(ours.box, theirs[:, :4])[0] > 0.8

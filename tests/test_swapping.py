@@ -163,11 +163,11 @@ def test_the_largest_face_is_the_one_that_is_swapped(frame, points, model):
         ({"identity": "C"}, "identity.*'C'"),
         ({"colour": "warm"}, "colour: expected one of .*'lab'.*, got 'warm'"),
         ({"blend": "hard"}, "blend: expected one of .*'poisson'.*, got 'hard'"),
-        ({"erode": 0.9}, "erode: expected -0.5 to 0.5, got 0.9"),
-        ({"sharpness": -2.0}, "sharpness: expected -1 to 5"),
+        ({"erode": 0.9}, "erode: expected at least -0.5 and at most 0.5, got 0.9"),
+        ({"sharpness": -2.0}, "sharpness: expected at least -1 and at most 5, got -2"),
         ({"covered": 0.0}, "covered: expected more than 0"),
         ({"most_yaw_deg": 0.0}, "most_yaw_deg: expected more than 0"),
-        ({"least_visible": 1.5}, "least_visible: expected a share, got 1.5"),
+        ({"least_visible": 1.5}, "least_visible: expected at least 0 and at most 1, got 1.5"),
     ],
 )
 def test_wrong_settings_say_so(wrong, text):

@@ -252,9 +252,9 @@ def test_grid_lies_on_the_edges_of_the_view():
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        ({"grid": 1}, "grid: expected at least 2 points, got 1"),
-        ({"flip": 1.5}, "flip: expected a chance in 0..1, got 1.5"),
-        ({"zoom": 1.0}, "zoom: expected a share in 0..1, got 1.0"),
+        ({"grid": 1}, "grid: expected at least 2, got 1"),
+        ({"flip": 1.5}, "flip: expected at least 0 and at most 1, got 1.5"),
+        ({"zoom": 1.0}, "zoom: expected at least 0 and less than 1, got 1.0"),
         ({"zoom": float("nan")}, "zoom"),
         ({"jitter": -0.1}, "jitter.*got -0.1"),
         ({"shift": -0.1}, "shift.*-0.1"),

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..images import Image, Mask, Matrix, check_image, check_one_of
+from ..images import Image, Mask, Matrix, check_image, check_one_of, scale_matrix
 from ..umeyama import invert
 
 Blend = Literal["alpha", "pyramid", "poisson"]
@@ -95,10 +95,8 @@ def _no_larger_than_pasted(face: Image, matrix: Matrix) -> tuple[Image, Matrix]:
         return face, matrix
     size = len(face)
     smaller = max(8, round(size / shrink))
-    ratio = smaller / size
-    matrix = matrix * ratio
-    matrix[:, 2] += ratio / 2.0 - 0.5
-    return np.asarray(cv2.resize(face, (smaller,) * 2, interpolation=cv2.INTER_AREA)), matrix
+    small = np.asarray(cv2.resize(face, (smaller,) * 2, interpolation=cv2.INTER_AREA))
+    return small, scale_matrix(matrix, smaller / size)
 
 
 def _box(frame: Image, face: Image, matrix: Matrix) -> tuple[int, int, int, int] | None:

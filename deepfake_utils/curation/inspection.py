@@ -15,11 +15,11 @@ from tqdm.auto import tqdm
 
 from ..detectors.pose import head_pose
 from ..extraction import FACES_FILE, crop_landmarks
-from ..faces import CROP_COVERAGE
-from ..images import Image, Points, read_image
+from ..faces import CROP_COVERAGE, inner_face_mask
+from ..images import Image, Points, read_image, scale_points
 from ..scoring.expression import mouth_opening, visible_eyelid_closing
 from ..scoring.identity import IdentityModel
-from ..scoring.likeness import inner_hull, sharpness
+from ..scoring.likeness import sharpness
 from ..scoring.seam import to_lab
 
 SIDE = 256  # pixels: every crop is measured at this side and the usual coverage
@@ -191,13 +191,13 @@ def _usual(image: Image, points: Points, coverage: float) -> tuple[Image, Points
         return image, points
     way = cv2.INTER_AREA if ratio < 1.0 else cv2.INTER_CUBIC
     ratio = side / len(image)
-    return cv2.resize(image, (side, side), interpolation=way), (points + 0.5) * ratio - 0.5
+    return cv2.resize(image, (side, side), interpolation=way), scale_points(points, ratio)
 
 
 def _look(image: Image, points: Points) -> dict[str, Any]:
     """What one crop shows."""
     yaw, pitch, _ = head_pose(points, image.shape[:2]).angles_deg
-    lab = to_lab(image)[inner_hull(points, image.shape[:2])]
+    lab = to_lab(image)[inner_face_mask(points, image.shape[:2])]
     return {
         "sharpness": sharpness(image, points),
         "yaw": float(yaw),

@@ -1,17 +1,18 @@
-"""The weights that come with the package, checked before use; OpenCV runs them.
+"""Weights, checked before use, and those that come with the package, which OpenCV runs.
 
-Both files come from the mediapipe 0.10.21 wheel (data/models/NOTICE).
+The latter two files come from the mediapipe 0.10.21 wheel (data/models/NOTICE).
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from ..files import sha256_of
 
 MODELS_DIR = Path(__file__).parents[1] / "data" / "models"
 DETECTOR_FILE = "face_detection_short_range.tflite"
@@ -39,18 +40,34 @@ def read_model(name: str, models_dir: str | os.PathLike[str] | None = None) -> c
             f"expected the model {name} in {path.parent}, got no such file; reinstall the package "
             "(pip install --force-reinstall deepfake-utils)"
         )
-    data = path.read_bytes()
-    got = hashlib.sha256(data).hexdigest()
-    if got != MODEL_SHA256[name]:
-        raise ValueError(
-            f"{path}: expected sha256 {MODEL_SHA256[name]}, got {got}; the file is damaged or was "
-            "changed, reinstall the package (pip install --force-reinstall deepfake-utils)"
-        )
+    check_weights(
+        path,
+        MODEL_SHA256[name],
+        "the file is damaged or was changed, reinstall the package "
+        "(pip install --force-reinstall deepfake-utils)",
+    )
     # Of OpenCV 5's engines only the classic one gives both outputs of these nets in one run, and it
     # is chosen only when loading by path, not from memory. OpenCV 4 has no other engine.
     if hasattr(cv2.dnn, "ENGINE_CLASSIC"):
         return cv2.dnn.readNetFromTFLite(str(path), cv2.dnn.ENGINE_CLASSIC)
     return cv2.dnn.readNetFromTFLite(str(path))
+
+
+def check_weights(path: Path, sha256: str, advice: str) -> None:
+    """Raise unless a file's bytes are the expected ones.
+
+    Args:
+        path: the file.
+        sha256: of the expected bytes, 64 hexadecimal digits.
+        advice: what to do if they differ; it ends the error's sentence.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it has another sha256.
+    """
+    got = sha256_of(path)
+    if got != sha256:
+        raise ValueError(f"{path}: expected sha256 {sha256}, got {got}; {advice}")
 
 
 def forward(net: cv2.dnn.Net, names: list[str]) -> list[NDArray[np.float32]]:

@@ -289,19 +289,24 @@ class DataChoice:
     ) -> ExtractionReport:
         from tqdm.auto import tqdm
 
-        length_s = self.found.end_s if clip.end_s is None else clip.end_s
-        frames = round((length_s - clip.start_s) * self.found.info.fps)
-        with tqdm(total=-(-frames // stride), desc=f"person {self.person}", unit="frame") as bar:
+        with tqdm(desc=f"person {self.person}", unit="frame") as bar:
 
-            def find(frame: Image) -> list[Points]:
-                bar.update()
-                return self.landmarker(frame)
+            def show(done: int, about: int) -> None:
+                bar.total = about
+                bar.update(done - bar.n)
 
-            # faces.json says who found the points, not who counted the frames
-            find.__name__ = getattr(self.landmarker, "__name__", type(self.landmarker).__name__)
-            part = clip.start_s, clip.end_s, stride, size
             return extract_clip(
-                clip.path, folder, find, *part, overwrite=True, choose=choose, consent=consent
+                clip.path,
+                folder,
+                self.landmarker,
+                clip.start_s,
+                clip.end_s,
+                stride,
+                size,
+                overwrite=True,
+                choose=choose,
+                consent=consent,
+                progress=show,
             )
 
     def _take(self, clip: Clip) -> ClipFacts:

@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ..faces import AlignedFace
-from ..images import Image, Points
+from ..images import Image, Points, scale_points
 from ..landmarks import Landmarker
 from ..marking.codes import new_mark_id
 from ..marking.watermark import SMALLEST, Watermark
@@ -185,7 +184,7 @@ def _draw_mask(image: Image, layers: Layers, box: Box, scale: float) -> None:
         inside = (layers.mask >= level).astype(np.uint8)
         found, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         for line in found:
-            at: NDArray[np.float64] = (line[:, 0] + 0.5) * ratio - 0.5
-            shown = (transform_points(at, to_frame) - box[:2] + 0.5) * scale - 0.5
+            at = scale_points(line[:, 0], ratio)
+            shown = scale_points(transform_points(at, to_frame) - box[:2], scale)
             smooth = np.rint(shown * 8.0).astype(np.int32)  # 3 bits of sub-pixel position
             cv2.polylines(image, [smooth], True, colour, 1, cv2.LINE_AA, shift=3)

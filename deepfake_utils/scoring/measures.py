@@ -25,7 +25,6 @@ from .identity import Descriptor
 from .likeness import (
     inner_face_psnr,
     inner_face_ssim,
-    inner_hull,
     lay_onto,
     perfect_swap,
     shape_error,
@@ -86,7 +85,7 @@ def frame_change(before: Image, now: Image, points_before: Points, points_now: P
     points_before = check_points(points_before, 68, "points_before")
     points_now = check_points(points_now, 68, "points_now")
     size_hw = now.shape[:2]
-    inside = inner_hull(points_now, size_hw, "points_now")
+    inside = inner_face_mask(points_now, size_hw, "points_now")
     laid = lay_onto(before, points_before, points_now, size_hw, STEADY)
     return float(np.abs(laid[inside].astype(np.float64) - now[inside]).mean())
 

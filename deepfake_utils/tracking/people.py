@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..images import Image, Points
 from ..landmarks import INNER
+from ..settings import Settings, setting
 
 THUMBNAIL_WH = (32, 18)  # small enough that a moving head changes little of it
 RECENT = 12  # frames whose changes a cut is measured against
@@ -61,16 +62,26 @@ class CutDetector:
 
 
 @dataclass(frozen=True, eq=False)
-class FaceChoice:
+class FaceChoice(Settings):
     """Which person is followed where a frame shows several; chosen anew in each shot."""
 
-    by: Literal["size", "position", "reference"] = "size"  # the largest, the nearest, the same
-    position: tuple[float, float] | None = None  # (x, y) that the face is nearest to
-    unit: Literal["pixels", "shares"] = "pixels"  # of `position`; shares of width and height, 0..1
-    reference: NDArray[Any] | None = None  # (D,) embedding of the person
-    embed: Callable[[Image, Points], NDArray[Any]] | None = None  # frame, (68, 2) -> (D,)
-    max_distance: float = 0.1  # cosine distance, 0..2, up to which it is them; for IdentityModel
-    recheck_s: float | None = 1.0  # how often the reference is compared again; None is never
+    by: Literal["size", "position", "reference"] = setting(
+        "size", "the largest face, the nearest one, or the one most like a reference"
+    )
+    position: tuple[float, float] | None = setting(None, "(x, y) that the face is nearest to")
+    unit: Literal["pixels", "shares"] = setting(
+        "pixels", "of the position; shares are of width and height, 0..1"
+    )
+    reference: NDArray[Any] | None = setting(None, "(D,) embedding of the person")
+    embed: Callable[[Image, Points], NDArray[Any]] | None = setting(
+        None, "frame, (68, 2) -> (D,) embedding"
+    )
+    max_distance: float = setting(
+        0.1, "cosine distance up to which it is them; for IdentityModel", above=0.0, most=2.0
+    )
+    recheck_s: float | None = setting(
+        1.0, "how often, in seconds, the reference is compared again; None is never", least=0.0
+    )
 
     def __post_init__(self) -> None:
         """Check the ranges, and that all that is needed is there.
@@ -78,10 +89,7 @@ class FaceChoice:
         Raises:
             ValueError: naming the field, what it should be, and what it is.
         """
-        if self.by not in ("size", "position", "reference"):
-            raise ValueError(f"by: expected 'size', 'position' or 'reference', got {self.by!r}")
-        if self.unit not in ("pixels", "shares"):
-            raise ValueError(f"unit: expected 'pixels' or 'shares', got {self.unit!r}")
+        super().__post_init__()
         if self.by == "position" and (self.position is None or len(self.position) != 2):
             raise ValueError(
                 f"position: expected (x, y), got {self.position}; pass position=(x, y)"
@@ -91,10 +99,6 @@ class FaceChoice:
                 "by 'reference': expected a reference and a function embed, got at least one None; "
                 "pass both, e.g. reference=embed(frame, points)"
             )
-        if not 0.0 < self.max_distance <= 2.0:
-            raise ValueError(f"max_distance: expected above 0, up to 2, got {self.max_distance}")
-        if self.recheck_s is not None and self.recheck_s < 0.0:
-            raise ValueError(f"recheck_s: expected 0 or more, or None, got {self.recheck_s}")
 
 
 @dataclass(eq=False)

@@ -8,17 +8,29 @@ look-ahead is held back.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
+from typing import TypeVar
 
 from ..images import check_points
 from ..landmarks import STEADY, Landmarker
-from ..video import TimedFrame
-from .alignment import alignment_of, move, moves, shape_of
+from ..video import TimedFrame, VideoInfo
 from .people import CutDetector, FaceChoice, FaceFollower
-from .steadying import Seen, TrackConfig, TrackedFrame, as_found, one_euro, zero_lag
+from .steadying import (
+    Seen,
+    TrackConfig,
+    TrackedFrame,
+    alignment_of,
+    as_found,
+    move,
+    moves,
+    shape_of,
+    zero_lag,
+)
 
-_SMOOTHERS = {"zero-lag": zero_lag, "one-euro": one_euro, "off": as_found}
+_SMOOTHERS = {"zero-lag": zero_lag, "off": as_found}
+Frame = TypeVar("Frame")
+Progress = Callable[[int, int], None]  # how many frames are done, and about how many there will be
 
 
 def track_faces(
@@ -31,8 +43,8 @@ def track_faces(
 
     Every frame comes out once, in order. The landmarker sees each frame once. A frame comes out
     as soon as what it depends on has been read: with "zero-lag" at most 3 widths of the wider
-    alignment fit plus `max_gap_s` later, with the others at once or, in a gap, after `max_gap_s`;
-    and never more than 2 `look_ahead` + 2 frames later.
+    alignment fit plus `max_gap_s` later, with "off" at once or, in a gap, after `max_gap_s`; and
+    never more than 2 `look_ahead` + 2 frames later.
 
     Args:
         frames: with rising times, e.g. `video.read_timed_frames(path)`.
@@ -47,6 +59,33 @@ def track_faces(
     smooth = _SMOOTHERS[config.smoothing]
     for run in _runs(frames, landmarker, config, choose):
         yield from smooth(run, config)
+
+
+def tell_progress(
+    frames: Iterable[Frame],
+    progress: Progress | None,
+    info: VideoInfo,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    stride: int = 1,
+) -> Iterator[Frame]:
+    """Pass on the frames of a part of a clip, and say after each how many are done.
+
+    Args:
+        frames: anything that comes once for each frame.
+        progress: what is told, once whoever asked for a frame is done with it; None is nobody.
+        info: of the clip.
+        start_s: where the part begins, in seconds.
+        end_s: where it ends; None for the clip's end.
+        stride: only every stride-th frame comes.
+    """
+    until_s = info.duration_s if end_s is None else min(end_s, info.duration_s)
+    expected = min(info.frame_count, round((until_s - start_s) * info.fps))
+    expected = -(-expected // stride)  # the first frame always comes
+    for number, frame in enumerate(frames, start=1):
+        yield frame
+        if progress is not None:
+            progress(number, max(expected, number))
 
 
 def _runs(

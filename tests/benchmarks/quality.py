@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
-from deepfake_utils.faces import AlignedFace, align_face, face_mask, mean_face
+from deepfake_utils.faces import AlignedFace, align_face, face_mask, inner_face_mask, mean_face
 from deepfake_utils.images import Image, Points, to_tensor
-from deepfake_utils.landmarks import INNER, Landmarker
+from deepfake_utils.landmarks import Landmarker
 from deepfake_utils.losses import ssim_map
 from deepfake_utils.samples import TEST_START_S, load_truth, sample_clips
 from deepfake_utils.video import read_frames
@@ -110,9 +110,7 @@ class IdentityJudge:
     def __init__(self, stride: int = 1) -> None:
         """Describe every `stride`-th training frame of both people; takes some seconds."""
         clips, truth = sample_clips(), load_truth()
-        hull = cv2.convexHull(np.rint(mean_face(SIZE, 1.0)[INNER]).astype(np.int32))
-        filled = np.zeros((SIZE, SIZE), np.uint8)
-        self._inside = cv2.fillConvexPoly(filled, hull, 1) > 0
+        self._inside = inner_face_mask(mean_face(SIZE, 1.0), (SIZE, SIZE))
         a = read_frames(clips.person_a, 0.0, TEST_START_S, stride=stride)
         self._a = self._describe(a, truth.landmarks_a[:350:stride])
         self._b = self._describe(

@@ -14,13 +14,13 @@ from functools import partial
 
 import cv2
 import numpy as np
+from track_measures import jitter, lag
 
 from deepfake_utils import MeshLandmarker, read_frames, sample_clips, transform_points
 from deepfake_utils.faces import MEAN_FACE, mean_face
 from deepfake_utils.landmarks import MESH68, STEADY
 from deepfake_utils.samples import TEST_START_S, load_truth
 from deepfake_utils.scoring import inner_face_psnr
-from deepfake_utils.tracking.smoothing import jitter, lag
 from deepfake_utils.tracking.steadying import TrackConfig
 from deepfake_utils.tracking.tracks import track_faces
 from deepfake_utils.umeyama import invert, umeyama
@@ -106,7 +106,7 @@ still = np.stack([landmarker(frame.image)[0] for frame in grainy])
 print("| smoothing | still, points | still, alignment | lag, frames | error | of alignment | dB |")
 print("|---|---|---|---|---|---|---|")
 row("true landmarks", np.repeat(true["a"][:1], 60, axis=0), true)
-for method in ("off", "one-euro", "zero-lag"):
+for method in ("off", "zero-lag"):
     steady = {
         name: steadied(partial(read_timed_frames, path), found[name], method)
         for name, path in paths.items()

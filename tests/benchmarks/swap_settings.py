@@ -29,7 +29,6 @@ from deepfake_utils.tracking.steadying import TrackConfig
 VARIANTS = {
     "the defaults": ({}, {}),
     "points as found": ({}, {"smoothing": "off"}),
-    "points by one-euro filter": ({}, {"smoothing": "one-euro"}),
     "colours as drawn": ({"colour": "none"}, {}),
     "colours by mean and spread in Lab": ({"colour": "lab"}, {}),
     "colours by covariance": ({"colour": "covariance"}, {}),

@@ -1,17 +1,12 @@
-"""What the smoothers keep and what they take away, on motions that are known."""
+"""What smoothing keeps and what it takes away, on motions that are known."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from benchmarks.track_measures import jitter, lag
 
-from deepfake_utils.tracking.smoothing import (
-    OneEuroFilter,
-    adaptive_smooth,
-    fit_weights,
-    jitter,
-    lag,
-)
+from deepfake_utils.tracking.steadying import adaptive_smooth, fit_weights
 
 FPS = 25.0
 
@@ -79,28 +74,6 @@ def test_no_tolerance_takes_the_value_as_it_is(rng: np.random.Generator):
     assert np.array_equal(adaptive_smooth(times(9), values, 4, (0.0, 0.1), 0.0), values[4])
 
 
-def test_one_euro_follows_the_paper():
-    # By hand: T = 0.04 s, cutoff 1 Hz: tau = 1 / (2 pi), a = 1 / (1 + tau / T) = 0.20085
-    steady = OneEuroFilter(1.0, 0.0)
-    assert steady(np.array([0.0]), 0.0) == 0.0
-    assert steady(np.array([1.0]), 0.04) == pytest.approx(0.20085, abs=1e-5)
-    # With beta 1 the speed is 0.20085 * 25 and the cutoff 6.0212 Hz: a = 0.60211
-    quick = OneEuroFilter(1.0, 1.0)
-    quick(np.array([0.0]), 0.0)
-    assert quick(np.array([1.0]), 0.04) == pytest.approx(0.60211, abs=1e-5)
-
-
-def test_one_euro_steadies_what_rests_and_forgets_on_reset(rng: np.random.Generator):
-    noise = rng.normal(0.0, 1.0, (300, 1, 2))
-    filter_ = OneEuroFilter(1.0, 0.0)
-    first = np.stack([filter_(value, at) for value, at in zip(noise, times(300), strict=True)])
-    assert jitter(noise) / jitter(first) > 3.0
-    filter_.reset()
-    again = np.stack([filter_(value, at) for value, at in zip(noise, times(300), strict=True)])
-    assert np.array_equal(first, again)
-    assert np.array_equal(first[0], noise[0])
-
-
 def test_jitter_is_the_size_of_independent_noise(rng: np.random.Generator):
     noise = rng.normal(0.0, 0.5, (4000, 2, 2))
     assert jitter(noise) == pytest.approx(0.5 * np.sqrt(2.0), rel=0.03)
@@ -131,16 +104,6 @@ def test_wrong_input_says_what_is_expected():
         fit_weights(times(3), 0.0, 0.1, -1)
     with pytest.raises(ValueError, match=r"values: expected shape \(N, K, D\) with N = 3"):
         adaptive_smooth(times(3), np.zeros((4, 1, 2)), 0, (0.0, 0.1), 1.0)
-    with pytest.raises(ValueError, match="min_cutoff_hz: expected more than 0 Hz, got 0"):
-        OneEuroFilter(0.0)
-    with pytest.raises(ValueError, match="beta: expected 0 or more, got -1"):
-        OneEuroFilter(1.0, -1.0)
-    filter_ = OneEuroFilter()
-    filter_(np.zeros(2), 1.0)
-    with pytest.raises(ValueError, match=r"expected a time after 1\.0 s, got 1\.0 s"):
-        filter_(np.zeros(2), 1.0)
-    with pytest.raises(ValueError, match=r"expected shape \(2,\), got \(3,\)"):
-        filter_(np.zeros(3), 2.0)
     with pytest.raises(ValueError, match=r"points: expected shape \(N >= 3, K, 2\)"):
         jitter(np.zeros((2, 1, 2)))
     with pytest.raises(ValueError, match="truth: expected the points' shape"):
