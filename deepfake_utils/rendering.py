@@ -5,7 +5,6 @@ Frames stream through, so a film of two hours needs no more memory than a clip.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections import Counter
@@ -13,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from .files import whole_file
+from .files import write_json
 from .images import Image, write_image
 from .marking.c2pa import Origin
 from .marking.label import DISCLOSURE
@@ -75,14 +74,13 @@ def swap_video(
     visible_label: bool = True,
     track: TrackConfig | None = None,
     choose: FaceChoice | None = None,
-    label_at: Literal["throughout", "cuts"] = "throughout",
     progress: Callable[[int, int], None] | None = None,
 ) -> SwapReport:
     """Swap the face in a clip, or in a part of it, and write it with the clip's sound.
 
     Size, frame times, range of the luma and sound are the target's. A frame in which the face is
     missing, covered or turned away goes through unchanged, and the report says which and why. The
-    video says that it was modified by AI: `provenance.MarkedVideoWriter`.
+    video says that it was modified by AI: `marking.MarkedVideoWriter`.
 
     Args:
         target: the clip whose face is replaced.
@@ -93,7 +91,6 @@ def swap_video(
         visible_label: False leaves the label out of the picture, and nothing else.
         track: how the face is followed and steadied over time.
         choose: whose face is swapped where several are seen; None takes the largest.
-        label_at: "throughout", or "cuts" for the first three seconds and three after each cut.
         progress: called after each frame with how many are written and about how many there will
             be. What it raises ends the swap, and nothing is written.
 
@@ -115,7 +112,6 @@ def swap_video(
         audio_end_s=end_s,
         full_range=info.full_range,
         visible_label=visible_label,
-        label_at=label_at,
         origin=_origin(target, swapper),
     ) as writer:
         for number, (frame, swapped) in enumerate(
@@ -291,6 +287,4 @@ def export_layers(
         "note": DISCLOSURE,
         "frames": rows,
     }
-    with whole_file(folder / LAYERS_FILE) as part:
-        part.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    return folder / LAYERS_FILE
+    return write_json(folder / LAYERS_FILE, record, indent=1)

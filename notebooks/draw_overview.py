@@ -6,8 +6,8 @@ python notebooks/draw_overview.py
 from pathlib import Path
 
 import deepfake_utils as du
+from deepfake_utils import marking
 from deepfake_utils.lessons import overview
-from deepfake_utils.marking import writing as provenance
 from deepfake_utils.samples import TEST_START_S
 
 HERE = Path(__file__).parent
@@ -26,8 +26,8 @@ def main() -> None:
     frame = next(iter(du.read_frames(du.sample_clips().person_a, TEST_START_S + 0.4)))
     swapper = du.Swapper(model, du.MeshLandmarker(), device="cpu")
     figure = overview.plot_overview(swapper, *pairs, frame)
-    origin = provenance.Origin(None, None, model.consent)
-    print(provenance.save_figure(HERE / "images" / "how_it_works.png", figure, origin=origin))
+    origin = marking.Origin(None, None, model.consent)
+    print(marking.save_figure(HERE / "images" / "how_it_works.png", figure, origin=origin))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,10 @@ def name_of(path: Path) -> str:
 FILES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
 SOURCES = {name: path.read_text(encoding="utf-8") for name, path in FILES.items()}
 TREES = {name: ast.parse(source) for name, source in SOURCES.items()}
-LONG = {"training.trainer": 410}  # files that may have more than 350 lines
+LONG = {
+    "training.trainer": 410,
+    "marking.watermark": 430,
+}  # files that may have more than 350 lines
 
 
 def unit_of(name: str) -> str:

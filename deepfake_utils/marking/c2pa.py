@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..consent import ConsentNote
-from .identity import Identity
+from .signer import Signer
 from .xmp import SWAPPED
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def sign_file(
     target: Path,
     kind: str,
     manifest: dict[str, Any],
-    identity: Identity,
+    signer: Signer,
     origin: Origin,
 ) -> bytes:
     """Copy a file, stream to stream, with a signed manifest in it.
@@ -120,7 +120,7 @@ def sign_file(
         target: the copy; for `SIDECAR` formats it is the same byte for byte.
         kind: its format, as `mime_type` gives it.
         manifest: as `describe` makes it.
-        identity: who signs.
+        signer: who signs.
         origin: whose target becomes the manifest's parent.
 
     Returns:
@@ -132,7 +132,7 @@ def sign_file(
     import c2pa
 
     try:
-        context = c2pa.Context.from_dict(_SETTINGS, signer=_signer(identity))
+        context = c2pa.Context.from_dict(_SETTINGS, signer=_c2pa_signer(signer))
         builder = c2pa.Builder(manifest, context=context)
         for ingredient, stream, mime in _ingredients(origin):
             with stream:
@@ -150,21 +150,21 @@ def sign_file(
     except c2pa.C2paError as error:
         raise OSError(
             f"expected to sign what is written, got {error}; nothing is written: check the "
-            "certificate chain, key and time-stamp server of the identity"
+            "certificate chain, key and time-stamp server of the signer"
         ) from error
     return bytes(made)
 
 
-def _signer(identity: Identity) -> c2pa.Signer:
+def _c2pa_signer(signer: Signer) -> c2pa.Signer:
     import c2pa
 
-    url = identity.time_stamp_url
-    if identity.key is not None:
-        name = identity.algorithm.encode()
-        info = c2pa.C2paSignerInfo(name, identity.chain, identity.key, url and url.encode())
+    url = signer.time_stamp_url
+    if signer.key is not None:
+        name = signer.algorithm.encode()
+        info = c2pa.C2paSignerInfo(name, signer.chain, signer.key, url and url.encode())
         return c2pa.Signer.from_info(info)
-    algorithm = c2pa.C2paSigningAlg[identity.algorithm.upper()]
-    return c2pa.Signer.from_callback(identity.sign, algorithm, identity.chain.decode(), url)
+    algorithm = c2pa.C2paSigningAlg[signer.algorithm.upper()]
+    return c2pa.Signer.from_callback(signer.sign, algorithm, signer.chain.decode(), url)
 
 
 def describe(
