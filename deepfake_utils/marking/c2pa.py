@@ -12,13 +12,14 @@ import datetime
 import io
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata as packages
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..consent import ConsentNote
+from .label import DISCLOSURE
 from .signer import Signer
 from .xmp import SWAPPED
 
@@ -63,13 +64,15 @@ class Origin:
 class Manifest:
     """What a signed manifest says, and whether the file still is what was signed."""
 
-    state: str  # "Trusted", "Valid" (intact, signer unknown) or "Invalid"
-    failures: tuple[str, ...]  # C2PA's codes of what is wrong
-    signer: str | None  # the name in the certificate; anyone can write any name
-    source_types: tuple[str, ...]  # URLs of IPTC's Digital Source Type, from the actions
-    ingredients: tuple[str, ...]  # titles
-    disclosure: dict[str, Any]  # what this package adds; {} in files of others
-    training_allowed: bool  # False if an assertion on training and data mining says notAllowed
+    state: str  # "Trusted", "Valid" (intact, signer unknown) or "Invalid"; "" if there is none
+    failures: tuple[str, ...] = ()  # C2PA's codes of what is wrong
+    signer: str | None = None  # the name in the certificate; anyone can write any name
+    source_types: tuple[str, ...] = ()  # URLs of IPTC's Digital Source Type, from the actions
+    ingredients: tuple[str, ...] = ()  # titles
+    disclosure: Mapping[str, Any] = field(default_factory=dict)  # what this package adds
+    training_allowed: bool = (
+        True  # False if an assertion on training and data mining says notAllowed
+    )
 
 
 def mime_type(path: Path) -> str:
@@ -167,21 +170,17 @@ def _c2pa_signer(signer: Signer) -> c2pa.Signer:
     return c2pa.Signer.from_callback(signer.sign, algorithm, signer.chain.decode(), url)
 
 
-def describe(
-    suffix: str, version: str, mark_id: int, visible_label: bool, note: str, origin: Origin
-) -> dict[str, Any]:
+def describe(suffix: str, mark_id: int, visible_label: bool, origin: Origin) -> dict[str, Any]:
     """The manifest of a swapped picture or video, as `c2pa.Builder` takes it.
 
     Args:
         suffix: of the file; its name is left out, as names are those of people.
-        version: of this package.
         mark_id: of the watermark in the pixels.
         visible_label: whether the picture says so in sight.
-        note: the sentence that the plain metadata hold too.
         origin: how the file came about.
     """
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    agent = {"name": TOOL, "version": version}
+    agent = {"name": TOOL, "version": package_version()}
     mark = f"{mark_id:010x}"
     if origin.target is None:
         first: dict[str, Any] = {"action": "c2pa.created", "digitalSourceType": SWAPPED}
@@ -192,12 +191,12 @@ def describe(
         "when": now,
         "softwareAgent": agent,
         "digitalSourceType": SWAPPED,
-        "description": note,
+        "description": DISCLOSURE,
     }
     disclosure = {
         "version": 1,
         "deepfake": True,
-        "statement": note,
+        "statement": DISCLOSURE,
         "visible_label": visible_label,
         "model_sha256": origin.model_sha256,
         "consent": [{"sha256": each.sha256, "bases": list(each.bases)} for each in origin.consent],
@@ -278,7 +277,7 @@ def read_manifest(
             return _summary(reader)
     except c2pa.C2paError as error:
         problem = f"unreadable: {' '.join(str(error).split())[:200]}"
-        return Manifest("Invalid", (problem,), None, (), (), {}, True)
+        return Manifest("Invalid", (problem,))
 
 
 def _summary(reader: c2pa.Reader) -> Manifest:

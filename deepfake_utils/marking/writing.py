@@ -48,7 +48,6 @@ from .xmp import PNG_KEYWORD, append_xmp, xmp_packet
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 # A single picture that repeats itself, such as a grid of faces, hides a mark of the usual strength.
 STILL_STRENGTHS = (1.0, 1.4, 1.8, 2.4, 3.2, 4.0)
 SURE_PEAK = 10.0  # of the pilot; then it is also read from a screenshot, and as a film at CRF 33
@@ -142,10 +141,7 @@ def write_picture(
         ValueError: if the suffix is another or the picture too small.
         OSError: if it cannot be written or signed.
     """
-    path = Path(path)
-    if path.suffix.lower() not in PICTURE_SUFFIXES:
-        known = ", ".join(sorted(PICTURE_SUFFIXES))
-        raise ValueError(f"expected a name ending in {known}, got {path.name!r}")
+    path = _checked(path, ".jpeg", ".jpg", ".png")
     check_image(image)
     marks = Marks(path, visible_label, origin, signer)
     return _write_still(path, marks.draw_still(image), marks)
@@ -158,9 +154,9 @@ def _write_still(path: Path, image: Image, marks: Marks) -> Path:
     note.add_itxt(PNG_KEYWORD, marks.xmp.decode())
     with whole_file(path) as part:
         if path.suffix.lower() == ".png":
-            page.save(part, format="PNG", pnginfo=note)
+            page.save(part, "PNG", pnginfo=note)
         else:
-            page.save(*(part, "JPEG"), quality=95, subsampling=0, comment=DISCLOSURE, xmp=marks.xmp)
+            page.save(part, "JPEG", quality=95, subsampling=0, comment=DISCLOSURE, xmp=marks.xmp)
         marks.seal(part)
     return path
 
@@ -179,21 +175,14 @@ def save_figure(
         ValueError: if the name does not end in .png.
         OSError: if it cannot be written or signed.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"expected a name ending in .png, got {path.name!r}")
+    path = _checked(path, ".png")
     note = figure.text(0.995, 1.005, LABEL, ha="right", va="bottom", fontsize=8, color="0.35")
     drawn = io.BytesIO()
     try:
         # "tight" takes the note in, which lies above the picture. The margin is quiet ground for
         # the watermark, and not quite white, or half of it would be cut off.
         figure.savefig(
-            drawn,
-            format="png",
-            dpi=100,
-            bbox_inches="tight",
-            pad_inches=0.5,
-            facecolor="0.95",
+            drawn, format="png", dpi=100, bbox_inches="tight", pad_inches=0.5, facecolor="0.95"
         )
     finally:
         note.remove()
@@ -228,9 +217,7 @@ def write_gif(
         ValueError: if the name, the number of pictures or their sizes are wrong.
         OSError: if it cannot be written or signed.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".gif":
-        raise ValueError(f"expected a name ending in .gif, got {path.name!r}")
+    path = _checked(path, ".gif")
     if not images or len({image.shape for image in images}) != 1:
         raise ValueError(
             "expected at least one picture, all of one size, "
@@ -253,6 +240,14 @@ def write_gif(
             comment=DISCLOSURE.encode(),
         )
         marks.seal(part)
+    return path
+
+
+def _checked(path: str | os.PathLike[str], *suffixes: str) -> Path:
+    """The path, if its name ends as it should."""
+    path = Path(path)
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"expected a name ending in {', '.join(suffixes)}, got {path.name!r}")
     return path
 
 
@@ -334,10 +329,7 @@ class Marks:
         kind = mime_type(self.path)
         if kind.startswith("video/"):
             append_xmp(part, self.xmp)
-        manifest = describe(
-            *(self.path.suffix, package_version(), self.mark_id, self.visible_label, DISCLOSURE),
-            self.origin,
-        )
+        manifest = describe(self.path.suffix, self.mark_id, self.visible_label, self.origin)
         signed = part.with_name(f"{part.name}.signed")
         try:
             made = sign_file(part, signed, kind, manifest, self.signer, self.origin)

@@ -35,7 +35,12 @@ _TAGS = ("description", "comment")
 _PATTERN = re.compile(rb"DigitalSourceType(?:\s*=\s*[\"']|[^>]*>\s*)([^\"'<\s]+)")
 # What Pillow raises on damaged files. Decompressing too much of them is a ValueError.
 _DAMAGED = (
-    *(OSError, EOFError, ValueError, SyntaxError, struct.error, zlib.error),
+    EOFError,
+    OSError,
+    SyntaxError,
+    ValueError,
+    struct.error,
+    zlib.error,
     Pillow.DecompressionBombError,
 )
 
