@@ -109,18 +109,12 @@ def need_c2pa() -> None:
 
 
 def sign_file(
-    source: Path,
-    target: Path,
-    kind: str,
-    manifest: dict[str, Any],
-    signer: Signer,
-    origin: Origin,
+    path: Path, kind: str, manifest: dict[str, Any], signer: Signer, origin: Origin
 ) -> bytes:
-    """Copy a file, stream to stream, with a signed manifest in it.
+    """Put a signed manifest into a finished file, stream to stream.
 
     Args:
-        source: the finished file.
-        target: the copy; for `SIDECAR` formats it is the same byte for byte.
+        path: the file; one whose format has no room for a manifest (`SIDECAR`) stays as it is.
         kind: its format, as `mime_type` gives it.
         manifest: as `describe` makes it.
         signer: who signs.
@@ -134,6 +128,7 @@ def sign_file(
     """
     import c2pa
 
+    signed = path.with_name(f"{path.name}.signed")
     try:
         context = c2pa.Context.from_dict(_SETTINGS, signer=_c2pa_signer(signer))
         builder = c2pa.Builder(manifest, context=context)
@@ -142,19 +137,17 @@ def sign_file(
                 builder.add_ingredient(ingredient, mime, stream)
         if kind == SIDECAR:
             builder.set_no_embed()
-        with source.open("rb") as file, target.open("w+b") as copy:
+        with path.open("rb") as file, signed.open("w+b") as copy:
             made = builder.sign(kind, file, copy)
-            if kind == SIDECAR:
-                file.seek(0)
-                copy.seek(0)
-                copy.truncate()
-                while block := file.read(1 << 20):
-                    copy.write(block)
+        if kind != SIDECAR:
+            signed.replace(path)
     except c2pa.C2paError as error:
         raise OSError(
             f"expected to sign what is written, got {error}; nothing is written: check the "
             "certificate chain, key and time-stamp server of the signer"
         ) from error
+    finally:
+        signed.unlink(missing_ok=True)
     return bytes(made)
 
 

@@ -36,18 +36,15 @@ def draw_label(image: Image, text: str = LABEL) -> Image:
     return labelled
 
 
-def label_planes(
-    planes: tuple[NDArray[np.uint8], ...], text: str = LABEL, full_range: bool = False
-) -> None:
+def label_planes(planes: tuple[NDArray[np.uint8], ...], full_range: bool = False) -> None:
     """Draw the label on a video frame, in place.
 
     Args:
         planes: luma (H, W) and two chromas (H / 2, W / 2), uint8.
-        text: what it says.
         full_range: whether black is 0 and white 255 in the luma, instead of 16 and 235.
     """
     luma, *chromas = planes
-    letters = _letters(*luma.shape, text)
+    letters = _letters(*luma.shape, LABEL)
     height, width = letters.shape
     black, white = (0.0, 255.0) if full_range else (16.0, 235.0)
     _lay(luma[:height, -width:], letters, black, white)

@@ -170,6 +170,12 @@ def save_figure(
 ) -> Path:
     """Write a figure as PNG in all four layers; its label is a line of text above it.
 
+    Args:
+        path: ends in .png; its folder is made.
+        figure: drawn at 100 dots per inch, with a margin of half an inch.
+        origin: what is known of how it came about.
+        signer: who signs; None takes this installation's own.
+
     Raises:
         ImportError: if c2pa-python is missing.
         ValueError: if the name does not end in .png.
@@ -256,7 +262,7 @@ def _in_256_colours(image: Image) -> Image:
 
 
 class Marks:
-    """The layers of one file; what may be missing is asked for before it is written."""
+    """The layers of one file; what signing needs is looked for at once, not at the end."""
 
     def __init__(
         self,
@@ -288,21 +294,23 @@ class Marks:
     def draw_planes(self, planes: tuple[Luma, ...], full_range: bool) -> None:
         """Label and watermark of a video frame, in place: luma and chromas, as `planes_of`."""
         if self.visible_label:
-            label_planes(planes, full_range=full_range)
+            label_planes(planes, full_range)
         self.watermark.write_luma(planes[0], self.mark_id, self.share, full_range)
 
     def draw_still(
         self, image: Image, label: bool | None = None, shown: Callable[[Image], Image] | None = None
     ) -> Image:
-        """As `draw`, for a picture that must show its watermark by itself: no stronger than needed.
+        """As `draw`, of a picture from which alone the watermark must be read; no stronger than needed.
 
         Later calls of `draw` use the same strength, and of `draw_still` at least that.
 
         Args:
-            shown: what is left of a picture in the file, e.g. its 256 colours.
+            image: (H, W, 3) RGB uint8.
+            label: whether to draw the label; None draws it unless `visible_label` is False.
+            shown: maps a picture to what is left of it in the file, e.g. 256 colours.
 
         Raises:
-            ValueError: if the watermark of a picture of some size cannot be read.
+            ValueError: if the watermark of a picture of 256 pixels or more cannot be read.
         """
         if self.visible_label if label is None else label:
             image = draw_label(image)
@@ -325,17 +333,12 @@ class Marks:
         return self.watermark.write(image, self.mark_id, self.share)
 
     def seal(self, part: Path) -> None:
-        """Add metadata and signature to the finished file, which still lies beside its place."""
+        """Add metadata and signature to the finished file `part`, before it takes its place."""
         kind = mime_type(self.path)
         if kind.startswith("video/"):
             append_xmp(part, self.xmp)
         manifest = describe(self.path.suffix, self.mark_id, self.visible_label, self.origin)
-        signed = part.with_name(f"{part.name}.signed")
-        try:
-            made = sign_file(part, signed, kind, manifest, self.signer, self.origin)
-            if kind == SIDECAR:
-                with whole_file(sidecar_of(self.path)) as beside:
-                    beside.write_bytes(made)
-            signed.replace(part)
-        finally:
-            signed.unlink(missing_ok=True)
+        made = sign_file(part, kind, manifest, self.signer, self.origin)
+        if kind == SIDECAR:
+            with whole_file(sidecar_of(self.path)) as beside:
+                beside.write_bytes(made)

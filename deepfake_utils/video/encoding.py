@@ -276,7 +276,7 @@ class VideoWriter:
         self._part.replace(self._path)
 
     def _draw(self, planes: tuple[NDArray[np.uint8], ...]) -> None:
-        """What is still to be drawn on a frame before it is encoded: nothing here."""
+        """Draw on a frame before it is encoded, for subclasses; `planes` are as `planes_of` gives."""
 
     def _seal(self, part: Path) -> None:
-        """What is still to be done to the finished file before it takes its place: nothing here."""
+        """Add to the finished file before it takes its place, for subclasses."""
