@@ -17,7 +17,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Sequence
-from fractions import Fraction
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,23 +54,17 @@ SURE_PEAK = 10.0  # of the pilot; then it is also read from a screenshot, and as
 READABLE = 256  # pixels; a smaller picture bears the mark, but may be too small to read it from
 
 
+@dataclass(eq=False, kw_only=True)
 class MarkedVideoWriter(VideoWriter):
     """A `VideoWriter` whose videos say that they were modified by AI, in all four layers.
 
-    A watermark of the target is looked for first, and its id kept.
+    A watermark of the target is looked for first, and its id kept. Beside an .mkv or .webm the
+    signature is a file of its own, whose name ends in .c2pa.
 
-    Args:
-        path: as in `VideoWriter`; beside an .mkv or .webm the signature is a file of its own, whose
-            name ends in .c2pa.
-        fps: as there.
-        size_wh: as there; at least 64 pixels each.
-        audio_from: as there.
-        audio_start_s: as there; the target is looked at from here on.
-        audio_end_s: as there.
-        crf: as there.
-        full_range: as there.
+    Args: those of `VideoWriter` but for `comment`; frames of at least 64 x 64 pixels; and
         visible_label: False leaves the label out of the picture, and nothing else.
-        origin: what is known of how the video comes about.
+        origin: what is known of how the video comes about; its target is looked at from
+            `audio_start_s` on.
         signer: who signs; None takes this installation's own, made at first use.
 
     Raises:
@@ -79,41 +73,25 @@ class MarkedVideoWriter(VideoWriter):
             cannot be made; at its end the `with` block raises OSError if signing fails.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        fps: float | Fraction,
-        size_wh: tuple[int, int],
-        audio_from: str | os.PathLike[str] | None = None,
-        audio_start_s: float = 0.0,
-        audio_end_s: float | None = None,
-        crf: int = 18,
-        full_range: bool = False,
-        visible_label: bool = True,
-        origin: Origin | None = None,
-        signer: Signer | None = None,
-    ) -> None:
-        if min(size_wh) < SMALLEST:
+    comment: str = field(default=DISCLOSURE, init=False)
+    visible_label: bool = True
+    origin: Origin | None = None
+    signer: Signer | None = None
+
+    def __post_init__(self) -> None:
+        """Check the arguments, prepare the marks and begin the file; errors as above."""
+        if min(self.size_wh) < SMALLEST:
             raise ValueError(
                 f"expected frames of at least {SMALLEST} pixels in height and width, got "
-                f"{size_wh}, which have no room for the watermark; enlarge them first"
+                f"{self.size_wh}, which have no room for the watermark; enlarge them first"
             )
-        self._marks = Marks(Path(path), visible_label, origin, signer, audio_start_s)
-        super().__init__(
-            path,
-            fps=fps,
-            size_wh=size_wh,
-            audio_from=audio_from,
-            audio_start_s=audio_start_s,
-            audio_end_s=audio_end_s,
-            crf=crf,
-            comment=DISCLOSURE,
-            full_range=full_range,
+        self._marks = Marks(
+            Path(self.path), self.visible_label, self.origin, self.signer, self.audio_start_s
         )
+        super().__post_init__()
 
     def _draw(self, planes: tuple[Luma, ...]) -> None:
-        self._marks.draw_planes(planes, self._full_range)
+        self._marks.draw_planes(planes, self.full_range)
 
     def _seal(self, part: Path) -> None:
         self._marks.seal(part)
@@ -300,7 +278,7 @@ class Marks:
     def draw_still(
         self, image: Image, label: bool | None = None, shown: Callable[[Image], Image] | None = None
     ) -> Image:
-        """As `draw`, of a picture from which alone the watermark must be read; no stronger than needed.
+        """As `draw`, of a picture that is alone, with a watermark just strong enough to be read.
 
         Later calls of `draw` use the same strength, and of `draw_still` at least that.
 
