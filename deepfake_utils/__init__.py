@@ -56,7 +56,7 @@ from .training.recipe import Pace, TrainConfig, plateaued, recipe
 from .training.resuming import start_or_resume
 from .training.trainer import StepResult, Trainer
 from .umeyama import invert, transform_points, umeyama_batch
-from .video import VideoInfo, VideoWriter, read_frames, read_video_info
+from .video import VideoInfo, read_frames, read_video_info
 from .warping import WarpConfig, random_transform, random_warp, warp_batch
 
 __version__ = "0.1.0"
@@ -92,7 +92,6 @@ __all__ = [
     "TrainConfig",
     "Trainer",
     "VideoInfo",
-    "VideoWriter",
     "WarpConfig",
     "align_face",
     "endless_batches",

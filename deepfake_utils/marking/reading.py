@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image as Pillow
-from PIL import ImageSequence, UnidentifiedImageError
 
 from ..images import IMAGE_SUFFIXES, Image, read_image
 from ..video import read_frames, read_video_info
@@ -212,6 +210,9 @@ def _some_frames(path: Path, start_s: float) -> Iterator[Image]:
 
 
 def _gif_frames(path: Path) -> Iterator[Image]:
+    from PIL import Image as Pillow
+    from PIL import ImageSequence, UnidentifiedImageError
+
     try:
         with Pillow.open(path) as gif:
             for frame in ImageSequence.Iterator(gif):

@@ -22,8 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image as Pillow
-from PIL.PngImagePlugin import PngInfo
 
 from ..files import whole_file
 from ..images import Image, check_image
@@ -126,6 +124,9 @@ def write_picture(
 
 
 def _write_still(path: Path, image: Image, marks: Marks) -> Path:
+    from PIL import Image as Pillow
+    from PIL.PngImagePlugin import PngInfo
+
     page = Pillow.fromarray(image)
     note = PngInfo()
     note.add_text("Description", DISCLOSURE)
@@ -159,6 +160,8 @@ def save_figure(
         ValueError: if the name does not end in .png.
         OSError: if it cannot be written or signed.
     """
+    from PIL import Image as Pillow
+
     path = _checked(path, ".png")
     note = figure.text(0.995, 1.005, LABEL, ha="right", va="bottom", fontsize=8, color="0.35")
     drawn = io.BytesIO()
@@ -201,6 +204,8 @@ def write_gif(
         ValueError: if the name, the number of pictures or their sizes are wrong.
         OSError: if it cannot be written or signed.
     """
+    from PIL import Image as Pillow
+
     path = _checked(path, ".gif")
     if not images or len({image.shape for image in images}) != 1:
         raise ValueError(
@@ -236,6 +241,8 @@ def _checked(path: str | os.PathLike[str], *suffixes: str) -> Path:
 
 
 def _in_256_colours(image: Image) -> Image:
+    from PIL import Image as Pillow
+
     return np.asarray(Pillow.fromarray(image).quantize(256).convert("RGB"))
 
 

@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import BinaryIO
 from xml.sax.saxutils import escape
 
-from PIL import Image as Pillow
-
 from ..images import IMAGE_SUFFIXES
 from ..video import read_tags
 
@@ -33,16 +31,6 @@ _LONGEST = 1 << 20  # bytes of a box that are read
 _PICTURES = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")  # what Pillow reads here
 _TAGS = ("description", "comment")
 _PATTERN = re.compile(rb"DigitalSourceType(?:\s*=\s*[\"']|[^>]*>\s*)([^\"'<\s]+)")
-# What Pillow raises on damaged files. Decompressing too much of them is a ValueError.
-_DAMAGED = (
-    EOFError,
-    OSError,
-    SyntaxError,
-    ValueError,
-    struct.error,
-    zlib.error,
-    Pillow.DecompressionBombError,
-)
 
 
 @dataclass(frozen=True)
@@ -120,11 +108,15 @@ def read_metadata(path: str | os.PathLike[str]) -> Metadata:
 
 
 def _read_picture(path: Path) -> dict[str, bytes] | None:
-    """XMP, description and comment of a picture or GIF; None of other files."""
+    """XMP, description and comment of a picture or GIF; None of other and of damaged files."""
+    from PIL import Image as Pillow
+
+    # What Pillow raises on damaged files; where too much would come of a little, a ValueError.
+    damaged = (EOFError, OSError, SyntaxError, ValueError, struct.error, zlib.error)
     try:
         with Pillow.open(path, formats=_PICTURES) as image:
             if image.format == "PNG":  # its texts may stand behind the pixels
-                with contextlib.suppress(*_DAMAGED):
+                with contextlib.suppress(*damaged):
                     image.load()
             return {
                 name.lower(): text.encode() if isinstance(text, str) else text
@@ -133,7 +125,7 @@ def _read_picture(path: Path) -> dict[str, bytes] | None:
             }
     except FileNotFoundError:
         raise
-    except _DAMAGED:
+    except (*damaged, Pillow.DecompressionBombError):
         return None
 
 
