@@ -14,7 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deepfake_utils import MeshLandmarker, VideoWriter, extract_faces, read_frames, sample_clips
+from deepfake_utils import MeshLandmarker, extract_faces, read_frames, sample_clips
+from deepfake_utils.video import VideoWriter
 
 with tempfile.TemporaryDirectory() as folder:
     clip = Path(folder) / "wide.mp4"

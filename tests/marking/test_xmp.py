@@ -8,7 +8,7 @@ import pytest
 from PIL import Image as Pillow
 
 from deepfake_utils.marking.writing import write_gif, write_picture
-from deepfake_utils.marking.xmp import SWAPPED, append_xmp, read_metadata, xmp_packet
+from deepfake_utils.marking.xmp import SWAPPED, Metadata, append_xmp, read_metadata, xmp_packet
 from deepfake_utils.video import VideoWriter, read_tags
 
 PACKET = xmp_packet("A & B <c>", 'a "tool"')
@@ -86,7 +86,7 @@ def with_text(path, kind, data):
 def test_foreign_texts_of_a_png(tmp_path, picture):
     plain = tmp_path / "p.png"
     Pillow.fromarray(picture).save(plain)
-    assert read_metadata(plain) == read_metadata(plain).__class__(None, None)
+    assert read_metadata(plain) == Metadata(None, None)
     compressed = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(PACKET)
     assert read_metadata(with_text(plain, b"iTXt", compressed)).source_type == SWAPPED
     assert read_metadata(with_text(plain, b"tEXt", b"Comment\0hello")).comment == "hello"
