@@ -70,9 +70,7 @@ class Manifest:
     source_types: tuple[str, ...] = ()  # URLs of IPTC's Digital Source Type, from the actions
     ingredients: tuple[str, ...] = ()  # titles
     disclosure: Mapping[str, Any] = field(default_factory=dict)  # what this package adds
-    training_allowed: bool = (
-        True  # False if an assertion on training and data mining says notAllowed
-    )
+    training_allowed: bool = True  # False if an assertion training-mining says notAllowed
 
 
 def mime_type(path: Path) -> str:
@@ -169,7 +167,7 @@ def describe(suffix: str, mark_id: int, visible_label: bool, origin: Origin) -> 
     Args:
         suffix: of the file; its name is left out, as names are those of people.
         mark_id: of the watermark in the pixels.
-        visible_label: whether the picture says so in sight.
+        visible_label: whether the picture bears the visible label.
         origin: how the file came about.
     """
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

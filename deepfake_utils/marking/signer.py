@@ -217,8 +217,15 @@ def _usage(signs_certificates: bool) -> KeyUsage:
     from cryptography import x509
 
     uses = (
-        *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
-        *("key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
+        "digital_signature",
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "key_cert_sign",
+        "crl_sign",
+        "encipher_only",
+        "decipher_only",
     )
     allowed = {"key_cert_sign", "crl_sign"} if signs_certificates else {"digital_signature"}
     return x509.KeyUsage(**{use: use in allowed for use in uses})
