@@ -36,6 +36,7 @@ setup(
         "cryptography>=42",
         "filelock>=3.13",
         "matplotlib>=3.8",
+        "pillow>=11",
         "ipywidgets>=7.7",
         "gdown>=5.1",
         "safetensors>=0.4.3",

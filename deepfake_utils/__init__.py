@@ -49,7 +49,7 @@ from .tracking.tracks import track_faces
 from .training.recipe import Pace, TrainConfig, plateaued, recipe
 from .training.trainer import StepResult, Trainer, start_or_resume
 from .umeyama import invert, transform_points, umeyama_batch
-from .video import VideoInfo, VideoWriter, read_frames, read_video_info
+from .video import VideoInfo, read_frames, read_video_info
 from .warping import WarpConfig, random_transform, random_warp, warp_batch
 
 __version__ = "0.1.0"
@@ -85,7 +85,6 @@ __all__ = [
     "TrainConfig",
     "Trainer",
     "VideoInfo",
-    "VideoWriter",
     "WarpConfig",
     "align_face",
     "endless_batches",

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
-from .files import whole_file
+from .files import sha256_of, write_json
+from .settings import Settings, setting
 
 CONSENT_FILE = "consent.json"
 SCHEMA_FILE = Path(__file__).parent / "data" / "consent.schema.json"
@@ -40,19 +40,23 @@ def _today() -> str:
 
 
 @dataclass(frozen=True)
-class Subject:
+class Subject(Settings):
     """One person of a training set; dates are YYYY-MM-DD."""
 
-    id: str = "A"  # a letter or number that tells people apart; no name is needed
-    basis: Basis = "consent"  # why the pictures may be used
-    role: Role = "both"  # "target" is in the video, "source" is whose face is put there
-    purposes: tuple[str, ...] = ("train-face-model", "swap-into-target")
-    audience: Audience = "private"  # who may see the result
-    given: str = field(default_factory=_today)  # the day of the agreement
-    expires: str | None = None  # the last day it holds; None is without end
-    withdrawn: str | None = None  # the day it was taken back; from then on nothing may be trained
-    evidence_sha256: str | None = None  # of the signed release, which stays where it is
-    files: tuple[str, ...] = ("*",)  # which pictures of the folder show this person
+    id: str = setting("A", "a letter or number that tells people apart; no name is needed")
+    basis: Basis = setting("consent", "why the pictures may be used")
+    role: Role = setting("both", '"target" is in the video, "source" is whose face is put there')
+    purposes: tuple[str, ...] = setting(
+        ("train-face-model", "swap-into-target"), "what the pictures may be used for"
+    )
+    audience: Audience = setting("private", "who may see the result")
+    given: str = setting(factory=_today, help="the day of the agreement")
+    expires: str | None = setting(None, "the last day it holds; empty is without end")
+    withdrawn: str | None = setting(
+        None, "the day it was taken back; from then on nothing may be trained"
+    )
+    evidence_sha256: str | None = setting(None, "of the signed release, which stays where it is")
+    files: tuple[str, ...] = setting(("*",), "which pictures of the folder show this person")
 
     def __post_init__(self) -> None:
         """Check form and dates.
@@ -60,13 +64,9 @@ class Subject:
         Raises:
             ValueError: naming the field, what it should be, and what it is.
         """
+        super().__post_init__()
         if not isinstance(self.id, str) or not self.id.strip():
             raise ValueError(f"id: expected a letter or number, got {self.id!r}")
-        for name, known in (("basis", Basis), ("role", Role), ("audience", Audience)):
-            if getattr(self, name) not in get_args(known):
-                raise ValueError(
-                    f"{name}: expected one of {get_args(known)}, got {getattr(self, name)!r}"
-                )
         for name in ("expires", "withdrawn", "evidence_sha256"):
             if getattr(self, name) == "":  # as a form gives it
                 object.__setattr__(self, name, None)
@@ -139,11 +139,8 @@ def write_consent(folder: str | os.PathLike[str], *subjects: Subject) -> Path:
     ids = [subject.id for subject in subjects]
     if not ids or len(set(ids)) != len(ids):
         raise ValueError(f"expected at least one person, each with an id of their own, got {ids}")
-    path = Path(folder) / CONSENT_FILE
     record = {"version": 1, "subjects": [dataclasses.asdict(subject) for subject in subjects]}
-    with whole_file(path) as part:
-        part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return path
+    return write_json(Path(folder) / CONSENT_FILE, record, indent=2)
 
 
 def read_consent(folder: str | os.PathLike[str]) -> Consent | None:
@@ -155,7 +152,7 @@ def read_consent(folder: str | os.PathLike[str]) -> Consent | None:
     path = Path(folder) / CONSENT_FILE
     if not path.is_file():
         return None
-    data = path.read_bytes()
+    data = path.read_bytes()  # once, so that the hash is that of what is read
     try:
         record: Any = json.loads(data)
         if record["version"] != 1:
@@ -163,12 +160,12 @@ def read_consent(folder: str | os.PathLike[str]) -> Consent | None:
         subjects = tuple(_subject(each) for each in record["subjects"])
         if not subjects:
             raise ValueError("subjects: expected at least one, got none")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"expected a record of consent in {path}, got something else ({error}); write it again "
             "with write_consent"
         ) from error
-    return Consent(subjects, hashlib.sha256(data).hexdigest())
+    return Consent(subjects, sha256_of(data))
 
 
 def _subject(record: dict[str, Any]) -> Subject:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -74,14 +74,13 @@ def swap_video(
     visible_label: bool = True,
     track: TrackConfig | None = None,
     choose: FaceChoice | None = None,
-    label_at: Literal["throughout", "cuts"] = "throughout",
     progress: Progress | None = None,
 ) -> SwapReport:
     """Swap the face in a clip, or in a part of it, and write it with the clip's sound.
 
     Size, frame times, range of the luma and sound are the target's. A frame in which the face is
     missing, covered or turned away goes through unchanged, and the report says which and why. The
-    video says that it was modified by AI: `provenance.MarkedVideoWriter`.
+    video says that it was modified by AI: `marking.MarkedVideoWriter`.
 
     Args:
         target: the clip whose face is replaced.
@@ -92,7 +91,6 @@ def swap_video(
         visible_label: False leaves the label out of the picture, and nothing else.
         track: how the face is followed and steadied over time.
         choose: whose face is swapped where several are seen; None takes the largest.
-        label_at: "throughout", or "cuts" for the first three seconds and three after each cut.
         progress: called after each frame with how many are written and about how many there will
             be. What it raises ends the swap, and nothing is written.
 
@@ -113,7 +111,6 @@ def swap_video(
         audio_end_s=end_s,
         full_range=info.full_range,
         visible_label=visible_label,
-        label_at=label_at,
         origin=_origin(target, swapper),
     ) as writer:
         done = swap_clip(target, swapper, start_s, end_s, track, choose)

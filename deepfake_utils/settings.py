@@ -100,7 +100,7 @@ class Settings:
             value, hint = getattr(self, name), hints[name]
             if typing.get_origin(hint) is Literal:
                 meaning = Meaning(only=typing.get_args(hint))
-            if value is None:  # what may be left open
+            if value is None and type(None) in typing.get_args(hint):  # what may be left open
                 continue
             if not all(map(meaning.allows, value if isinstance(value, tuple) else (value,))):
                 raise ValueError(f"{name}: expected {meaning}, got {value!r}")

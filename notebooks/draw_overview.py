@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 import deepfake_utils as du
+from deepfake_utils import marking
 from deepfake_utils.autoencoder import Decoder, FaceSwapAutoencoder, Identity
 from deepfake_utils.dataset import Batch
 from deepfake_utils.images import Image, to_image
-from deepfake_utils.marking import writing
 from deepfake_utils.plotting import blank_figure
 from deepfake_utils.samples import TEST_START_S
 from deepfake_utils.swapping import Swapper
@@ -209,6 +209,7 @@ def main() -> None:
     pairs = [next(du.endless_batches(each, 4, device="cpu", seed=3)) for each in faces]
     frame = next(iter(du.read_frames(du.sample_clips().person_a, TEST_START_S + 0.4)))
     swapper = du.Swapper(model, du.MeshLandmarker(), device="cpu")
+from deepfake_utils import marking
     figure = plot_overview(swapper, *pairs, frame)
     origin = writing.Origin(None, None, model.consent)
     print(writing.save_figure(HERE / "images" / "how_it_works.png", figure, origin=origin))

@@ -18,7 +18,7 @@ from filelock import FileLock
 from deepfake_utils.autoencoder import AutoencoderConfig
 from deepfake_utils.extraction import FaceSet, extract_faces
 from deepfake_utils.faces import align_face
-from deepfake_utils.marking.identity import FOLDER_VARIABLE
+from deepfake_utils.marking.signer import FOLDER_VARIABLE
 from deepfake_utils.samples import load_truth, sample_clips, sample_consent
 from deepfake_utils.video import read_frames
 
@@ -31,7 +31,7 @@ def _nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory):
-    """A fresh identity for each test that signs."""
+    """A fresh signer for each test that signs."""
     folder = tmp_path_factory.getbasetemp() / f"config-{uuid.uuid4().hex[:12]}"
     monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
 

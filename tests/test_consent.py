@@ -59,6 +59,9 @@ GOOD = {"id": "A", "basis": "self", "role": "both", "given": "2026-01-31"}
 BAD = [
     {**GOOD, "basis": "stolen"},
     {**GOOD, "role": "bystander"},
+    {**GOOD, "basis": None},
+    {**GOOD, "role": ["both"]},
+    {**GOOD, "audience": None},
     {**GOOD, "given": "31.1.2026"},
     {**GOOD, "expires": 2026},
     {**GOOD, "evidence_sha256": "abc"},

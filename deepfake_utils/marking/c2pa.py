@@ -12,14 +12,15 @@ import datetime
 import io
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata as packages
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..consent import ConsentNote
-from .identity import Identity
+from .label import DISCLOSURE
+from .signer import Signer
 from .xmp import SWAPPED
 
 if TYPE_CHECKING:
@@ -63,13 +64,13 @@ class Origin:
 class Manifest:
     """What a signed manifest says, and whether the file still is what was signed."""
 
-    state: str  # "Trusted", "Valid" (intact, signer unknown) or "Invalid"
-    failures: tuple[str, ...]  # C2PA's codes of what is wrong
-    signer: str | None  # the name in the certificate; anyone can write any name
-    source_types: tuple[str, ...]  # URLs of IPTC's Digital Source Type, from the actions
-    ingredients: tuple[str, ...]  # titles
-    disclosure: dict[str, Any]  # what this package adds; {} in files of others
-    training_allowed: bool  # False if an assertion on training and data mining says notAllowed
+    state: str  # "Trusted", "Valid" (intact, signer unknown) or "Invalid"; "" if there is none
+    failures: tuple[str, ...] = ()  # C2PA's codes of what is wrong
+    signer: str | None = None  # the name in the certificate; anyone can write any name
+    source_types: tuple[str, ...] = ()  # URLs of IPTC's Digital Source Type, from the actions
+    ingredients: tuple[str, ...] = ()  # titles
+    disclosure: Mapping[str, Any] = field(default_factory=dict)  # what this package adds
+    training_allowed: bool = True  # False if an assertion training-mining says notAllowed
 
 
 def mime_type(path: Path) -> str:
@@ -106,21 +107,15 @@ def need_c2pa() -> None:
 
 
 def sign_file(
-    source: Path,
-    target: Path,
-    kind: str,
-    manifest: dict[str, Any],
-    identity: Identity,
-    origin: Origin,
+    path: Path, kind: str, manifest: dict[str, Any], signer: Signer, origin: Origin
 ) -> bytes:
-    """Copy a file, stream to stream, with a signed manifest in it.
+    """Put a signed manifest into a finished file, stream to stream.
 
     Args:
-        source: the finished file.
-        target: the copy; for `SIDECAR` formats it is the same byte for byte.
+        path: the file; one whose format has no room for a manifest (`SIDECAR`) stays as it is.
         kind: its format, as `mime_type` gives it.
         manifest: as `describe` makes it.
-        identity: who signs.
+        signer: who signs.
         origin: whose target becomes the manifest's parent.
 
     Returns:
@@ -131,57 +126,52 @@ def sign_file(
     """
     import c2pa
 
+    signed = path.with_name(f"{path.name}.signed")
     try:
-        context = c2pa.Context.from_dict(_SETTINGS, signer=_signer(identity))
+        context = c2pa.Context.from_dict(_SETTINGS, signer=_c2pa_signer(signer))
         builder = c2pa.Builder(manifest, context=context)
         for ingredient, stream, mime in _ingredients(origin):
             with stream:
                 builder.add_ingredient(ingredient, mime, stream)
         if kind == SIDECAR:
             builder.set_no_embed()
-        with source.open("rb") as file, target.open("w+b") as copy:
+        with path.open("rb") as file, signed.open("w+b") as copy:
             made = builder.sign(kind, file, copy)
-            if kind == SIDECAR:
-                file.seek(0)
-                copy.seek(0)
-                copy.truncate()
-                while block := file.read(1 << 20):
-                    copy.write(block)
+        if kind != SIDECAR:
+            signed.replace(path)
     except c2pa.C2paError as error:
         raise OSError(
             f"expected to sign what is written, got {error}; nothing is written: check the "
-            "certificate chain, key and time-stamp server of the identity"
+            "certificate chain, key and time-stamp server of the signer"
         ) from error
+    finally:
+        signed.unlink(missing_ok=True)
     return bytes(made)
 
 
-def _signer(identity: Identity) -> c2pa.Signer:
+def _c2pa_signer(signer: Signer) -> c2pa.Signer:
     import c2pa
 
-    url = identity.time_stamp_url
-    if identity.key is not None:
-        name = identity.algorithm.encode()
-        info = c2pa.C2paSignerInfo(name, identity.chain, identity.key, url and url.encode())
+    url = signer.time_stamp_url
+    if signer.key is not None:
+        name = signer.algorithm.encode()
+        info = c2pa.C2paSignerInfo(name, signer.chain, signer.key, url and url.encode())
         return c2pa.Signer.from_info(info)
-    algorithm = c2pa.C2paSigningAlg[identity.algorithm.upper()]
-    return c2pa.Signer.from_callback(identity.sign, algorithm, identity.chain.decode(), url)
+    algorithm = c2pa.C2paSigningAlg[signer.algorithm.upper()]
+    return c2pa.Signer.from_callback(signer.sign, algorithm, signer.chain.decode(), url)
 
 
-def describe(
-    suffix: str, version: str, mark_id: int, visible_label: bool, note: str, origin: Origin
-) -> dict[str, Any]:
+def describe(suffix: str, mark_id: int, visible_label: bool, origin: Origin) -> dict[str, Any]:
     """The manifest of a swapped picture or video, as `c2pa.Builder` takes it.
 
     Args:
         suffix: of the file; its name is left out, as names are those of people.
-        version: of this package.
         mark_id: of the watermark in the pixels.
-        visible_label: whether the picture says so in sight.
-        note: the sentence that the plain metadata hold too.
+        visible_label: whether the picture bears the visible label.
         origin: how the file came about.
     """
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    agent = {"name": TOOL, "version": version}
+    agent = {"name": TOOL, "version": package_version()}
     mark = f"{mark_id:010x}"
     if origin.target is None:
         first: dict[str, Any] = {"action": "c2pa.created", "digitalSourceType": SWAPPED}
@@ -192,12 +182,12 @@ def describe(
         "when": now,
         "softwareAgent": agent,
         "digitalSourceType": SWAPPED,
-        "description": note,
+        "description": DISCLOSURE,
     }
     disclosure = {
         "version": 1,
         "deepfake": True,
-        "statement": note,
+        "statement": DISCLOSURE,
         "visible_label": visible_label,
         "model_sha256": origin.model_sha256,
         "consent": [{"sha256": each.sha256, "bases": list(each.bases)} for each in origin.consent],
@@ -278,7 +268,7 @@ def read_manifest(
             return _summary(reader)
     except c2pa.C2paError as error:
         problem = f"unreadable: {' '.join(str(error).split())[:200]}"
-        return Manifest("Invalid", (problem,), None, (), (), {}, True)
+        return Manifest("Invalid", (problem,))
 
 
 def _summary(reader: c2pa.Reader) -> Manifest:

@@ -36,18 +36,15 @@ def draw_label(image: Image, text: str = LABEL) -> Image:
     return labelled
 
 
-def label_planes(
-    planes: tuple[NDArray[np.uint8], ...], text: str = LABEL, full_range: bool = False
-) -> None:
+def label_planes(planes: tuple[NDArray[np.uint8], ...], full_range: bool = False) -> None:
     """Draw the label on a video frame, in place.
 
     Args:
         planes: luma (H, W) and two chromas (H / 2, W / 2), uint8.
-        text: what it says.
         full_range: whether black is 0 and white 255 in the luma, instead of 16 and 235.
     """
     luma, *chromas = planes
-    letters = _letters(*luma.shape, text)
+    letters = _letters(*luma.shape, LABEL)
     height, width = letters.shape
     black, white = (0.0, 255.0) if full_range else (16.0, 235.0)
     _lay(luma[:height, -width:], letters, black, white)
@@ -74,29 +71,3 @@ def _lay(box: NDArray[np.uint8], letters: NDArray[np.float32], black: float, whi
     """Darken a box and write on it, in place."""
     ground = black + _GROUND * (box - np.float32(black))
     box[:] = np.rint(ground + letters * (white - ground))
-
-
-class LabelTimer:
-    """Says of each frame of a video whether it comes soon after the beginning or a cut.
-
-    A cut is where brightness changes by more than `threshold` on average, measured on a small
-    picture.
-
-    Args:
-        seconds: how long the label stays.
-        threshold: levels of 255.
-    """
-
-    def __init__(self, seconds: float = 3.0, threshold: float = 30.0) -> None:
-        self.seconds, self.threshold = seconds, threshold
-        self._before: NDArray[np.int16] | None = None
-        self._since_s = 0.0
-
-    def due(self, image: Image, time_s: float) -> bool:
-        """Whether the frame, (H, W, 3) RGB uint8, shown at `time_s`, shall bear the label."""
-        small = cv2.resize(image, (32, 18), interpolation=cv2.INTER_AREA)
-        luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.int16)
-        before, self._before = self._before, luma
-        if before is None or np.abs(luma - before).mean() > self.threshold:
-            self._since_s = time_s
-        return time_s - self._since_s < self.seconds

@@ -107,7 +107,7 @@ def read_provenance(
         raise FileNotFoundError(f"no file at {path}; check the path (now in {Path.cwd()})")
     mark = read_watermark(path)
     metadata, manifest = read_metadata(path), read_manifest(path, trust)
-    signed = manifest or Manifest("", (), None, (), (), {}, True)
+    signed = manifest or Manifest("")
     commented = (metadata.comment or "").startswith(LABEL)
     says: dict[Layer, bool] = {
         "watermark": mark is not None and mark.face_swap,
@@ -237,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; None takes those of the program.
 
     Returns:
-        The exit status, as the text of `provenance` says.
+        The exit status, as the text of `writing` says.
     """
     parser = argparse.ArgumentParser(
         prog="python -m deepfake_utils.marking",

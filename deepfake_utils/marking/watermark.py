@@ -3,9 +3,10 @@
 Spread spectrum, as I. J. Cox et al., "Secure Spread Spectrum Watermarking for Multimedia", IEEE
 Trans. Image Processing 6(12), 1997: a faint pattern that is known but for its bits is added, and
 found again by correlation. Here the pattern is a tile of 32x32 chips, laid over the frame again and
-again, the same in every frame. The tile is the sum of ten codes out of 64, each plus or minus: ten
-symbols of 7 bits, which are 40 bits of id and 30 of CRC. An eleventh code, the pilot, is always
-there and tells where a tile begins.
+again, the same in every frame. The tile is the sum of ten codes, each one of 64 Walsh functions,
+plus or minus (biorthogonal signalling; J. G. Proakis, "Digital Communications"): ten symbols of 7
+bits, which are 40 bits of id and 30 of CRC. An eleventh code, the pilot, is always there and tells
+where a tile begins.
 
 Nothing was read in 214 unmarked pictures at any of the 409 scales of the thorough search: frames
 of clips, whole, cropped, scaled or as JPEG, noise, gradients, grids and drawn screens. At most
@@ -19,7 +20,10 @@ note that survives honest handling, not a lock.
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
+import secrets
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -28,12 +32,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..images import Image, check_image
-from .codes import GRID, ID_BITS, KIND, SYMBOLS, Plane, best_id, symbols_of, tile_codes
-from .masking import Luma, unseen
+from ..settings import Settings, setting
 
+GRID = 32  # chips along a side of the tile
+SYMBOLS, SYMBOL_BITS = 10, 7
+ID_BITS, CHECK_BITS = 40, 30
+KIND = 0xA1  # first byte of the ids that this package gives: a swapped face, version 1
 MAX_FRAMES = 96  # that the reader adds up: as many as CRF 33 needs
 SMALLEST = 64  # pixels; a picture with a shorter side has no room for a tile
 
+_CHOICES = 3  # the likeliest values of a symbol, which are tried
 _REFERENCE = 360.0  # short side, in pixels, of the frames for which `chip` is given
 _FINE = 4  # samples along a chip when the reader looks for the tile
 _CANDIDATES = 12  # highest peaks of the pilot that are looked at
@@ -45,33 +53,30 @@ _STOPS = frozenset({4, 16, 48})  # frames after which the reader tries for the f
 _SHARES = (1.0, 0.9, 0.95, 0.8, 0.85)  # of the short side that a crop may have left
 # Half a percent apart, as a larger error of scale would smear the chips at the frame's far side.
 _ANY_SHARE = tuple(float(share) for share in np.geomspace(0.4, 3.0, 404))
+# Shares of the strength, chosen by eye and so that CRF 33 is outlived.
+_FLAT, _BUSY, _DARK = 0.78, 3.2, 0.45
+_AROUND = np.ones((3, 3), np.uint8)
+
+Plane = NDArray[np.float32]  # (H, W)
+Luma = NDArray[np.uint8]  # (H, W)
 
 
 @dataclass(frozen=True)
-class WatermarkConfig:
+class WatermarkConfig(Settings):
     """What writer and reader have to agree on, and how strong the mark is."""
 
-    key: bytes = b"deepfake_utils"  # chooses the codes; another key does not read the mark
-    chip: float = 5.0  # side of a chip in pixels of a frame of 360 lines; it grows with the frame
-    pilot: float = 0.5  # the pilot's share of the amplitude
-    strength: float = 1.2  # levels of 255; less on flat and dark ground, more where it is busy
-    psnr_db: float = 42.0  # a busy frame gets a weaker mark rather than a lower PSNR
-    refresh: int = 3  # frames that share a map of busy places, unless the scene changes
-
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            ValueError: naming the field, what it should be, and what it is.
-        """
-        if not self.chip >= 2.0:
-            raise ValueError(f"chip: expected at least 2 pixels, got {self.chip}")
-        if not 0.0 < self.pilot < 1.0:
-            raise ValueError(f"pilot: expected between 0 and 1, got {self.pilot}")
-        if self.refresh < 1:
-            raise ValueError(f"refresh: expected at least 1, got {self.refresh}")
-        if not self.strength > 0.0:
-            raise ValueError(f"strength: expected more than 0, got {self.strength}")
+    key: bytes = setting(b"deepfake_utils", "chooses the codes; another key does not read the mark")
+    chip: float = setting(
+        5.0, "side of a chip, in pixels of a frame of 360 lines; it grows with the frame", least=2.0
+    )
+    pilot: float = setting(0.5, "the pilot's share of the amplitude", above=0.0, below=1.0)
+    strength: float = setting(
+        1.2, "levels of 255; less on flat and dark ground, more where it is busy", above=0.0
+    )
+    psnr_db: float = setting(42.0, "a busy frame gets a weaker mark rather than a lower PSNR, dB")
+    refresh: int = setting(
+        3, "frames that share a map of busy places, unless the scene changes", least=1
+    )
 
 
 @dataclass(frozen=True)
@@ -233,7 +238,7 @@ class Watermark:
         few = luma[::8, ::8].copy()
         if self._last is None or not self._last.serves(few, wanted):
             pattern, rms = self._pattern(height, width, mark_id)
-            gain = unseen(luma, limited)
+            gain = visibility_threshold(luma, limited)
             # 0.98 leaves room for what rounding adds.
             allowed = 0.98 * 255.0 / 10.0 ** (self.config.psnr_db / 20.0)
             strongest = allowed / (cv2.norm(gain) / gain.size**0.5 * rms)
@@ -331,3 +336,92 @@ def _fold(plane: Plane, period: float) -> Plane:
     times = [np.bincount(np.arange(length) % side, minlength=side) for length in resized.shape]
     total = padded.reshape(rows, side, columns, side).sum((0, 2))
     return np.asarray(total / np.maximum(np.outer(*times), 1), np.float32)
+
+
+def new_mark_id() -> int:
+    """A random id of 40 bits: `KIND` and 32 bits of chance."""
+    return KIND << (ID_BITS - 8) | secrets.randbits(ID_BITS - 8)
+
+
+@functools.lru_cache(maxsize=4)
+def tile_codes(key: bytes) -> tuple[Plane, Plane]:
+    """Walsh functions, some of them, scrambled: (SYMBOLS, 64, chips) and the pilot (chips,).
+
+    They are all orthogonal. The choice and the scrambling come from SHAKE-256, whose bytes stay the
+    same for ever, as a file has to be readable in years to come; numpy's random streams may change.
+    """
+    chips = GRID * GRID
+    walsh = np.ones((1, 1), np.float32)
+    while len(walsh) < chips:
+        walsh = np.block([[walsh, walsh], [walsh, -walsh]])
+    stream = hashlib.shake_256(key).digest(5 * chips)
+    # The first function is constant and would only change the mean.
+    order = np.frombuffer(stream, "<u4", chips)[1:].argsort(kind="stable") + 1
+    signs = 1.0 - 2.0 * (np.frombuffer(stream, np.uint8, chips, 4 * chips) & 1)
+    chosen = (walsh[order[: SYMBOLS * 64 + 1]] * signs).astype(np.float32)
+    return chosen[:-1].reshape(SYMBOLS, 64, chips), chosen[-1]
+
+
+def _check(mark_id: int) -> int:
+    return zlib.crc32(mark_id.to_bytes(8, "big")) & ((1 << CHECK_BITS) - 1)
+
+
+def symbols_of(mark_id: int) -> list[int]:
+    """Id and CRC as ten symbols, the lowest bits first."""
+    word = mark_id << CHECK_BITS | _check(mark_id)
+    return [word >> (SYMBOL_BITS * index) & 127 for index in range(SYMBOLS)]
+
+
+def id_of(symbols: Sequence[int]) -> int | None:
+    """The id, or None if the CRC is wrong."""
+    word = sum(symbol << (SYMBOL_BITS * index) for index, symbol in enumerate(symbols))
+    mark_id, check = word >> CHECK_BITS, word & ((1 << CHECK_BITS) - 1)
+    return mark_id if check == _check(mark_id) else None
+
+
+def best_id(scores: Plane, tries: int) -> int | None:
+    """The id with a right CRC among the likeliest readings of (SYMBOLS, 64) correlations.
+
+    Args:
+        tries: how many readings are looked at; each may pass by chance, once in 2**30 times.
+    """
+    size = np.abs(scores)
+    order = np.argsort(size, axis=1)[:, : -_CHOICES - 1 : -1]  # (SYMBOLS, _CHOICES)
+    best = np.take_along_axis(size, order, axis=1)
+    symbols = order + 64 * (np.take_along_axis(scores, order, axis=1) < 0)
+    # How much likelier the likeliest reading is than each of the _CHOICES ** SYMBOLS others.
+    losses = functools.reduce(np.add.outer, best[:, :1] - best)
+    readings = np.argsort(losses, axis=None)[:tries] if tries > 1 else np.zeros(1, int)
+    for reading in zip(*np.unravel_index(readings, losses.shape), strict=True):
+        mark_id = id_of(symbols[np.arange(SYMBOLS), reading].tolist())
+        if mark_id is not None:
+            return mark_id
+    return None
+
+
+def visibility_threshold(luma: Luma, limited: bool = False) -> Plane:
+    """How strong a pattern may be at each place: 0.4 to 3.5 times what is hardly seen on grey.
+
+    The eye sees a faint pattern best on flat ground, where nothing hides it, and on dark ground,
+    where a level is a larger share of the brightness.
+
+    Args:
+        luma: (H, W) uint8.
+        limited: whether black is 16 and white 235, as in videos, instead of 0 and 255.
+
+    Returns:
+        (h, w), about 90 pixels on the shorter side.
+    """
+    height, width = luma.shape
+    factor = max(2.0, min(height, width) / 90.0)
+    small_wh = (round(width / factor), round(height / factor))
+    small = cv2.resize(luma, small_wh, interpolation=cv2.INTER_AREA).astype(np.float32)
+    if limited:
+        small = (small - 16.0) * np.float32(255 / 219)
+    mean = cv2.blur(small, (3, 3))
+    spread = cv2.sqrt(np.abs(cv2.blur(small * small, (3, 3)) - mean * mean))
+    # Eroded, or the mark would grow strong, and be seen, on the flat side of an edge.
+    inner = cv2.blur(cv2.erode(spread, _AROUND), (3, 3))
+    busy = cv2.sqrt(cv2.min(cv2.max(inner - 0.2, 0.0), 18.0) / 18.0)  # 0..1
+    light = cv2.min(_DARK + (1.0 - _DARK) * cv2.max(mean, 0.0) / 60.0, 1.0)
+    return np.asarray((_FLAT + (_BUSY - _FLAT) * busy) * light, np.float32)

@@ -16,63 +16,54 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
-from fractions import Fraction
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..files import whole_file
 from ..images import Image, check_image
 from ..video import VideoWriter
-from .c2pa import Origin
-from .identity import Identity
-from .label import DISCLOSURE, LABEL, LabelTimer, draw_label
-from .marks import Marks
-from .masking import Luma
-from .reading import Provenance, read_provenance
-from .watermark import SMALLEST
+from .c2pa import (
+    SIDECAR,
+    TOOL,
+    Origin,
+    describe,
+    mime_type,
+    need_c2pa,
+    package_version,
+    sidecar_of,
+    sign_file,
+)
+from .label import DISCLOSURE, LABEL, draw_label, label_planes
+from .reading import read_watermark
+from .signer import Signer, local_signer
+from .watermark import SMALLEST, Luma, Watermark, new_mark_id
+from .xmp import PNG_KEYWORD, append_xmp, xmp_packet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = [
-    "DISCLOSURE",
-    "LABEL",
-    "Identity",
-    "MarkedVideoWriter",
-    "Origin",
-    "Provenance",
-    "draw_label",
-    "read_provenance",
-    "save_figure",
-    "write_gif",
-    "write_picture",
-]
-
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+# A single picture that repeats itself, such as a grid of faces, hides a mark of the usual strength.
+STILL_STRENGTHS = (1.0, 1.4, 1.8, 2.4, 3.2, 4.0)
+SURE_PEAK = 10.0  # of the pilot; then it is also read from a screenshot, and as a film at CRF 33
+READABLE = 256  # pixels; a smaller picture bears the mark, but may be too small to read it from
 
 
+@dataclass(eq=False, kw_only=True)
 class MarkedVideoWriter(VideoWriter):
     """A `VideoWriter` whose videos say that they were modified by AI, in all four layers.
 
-    A watermark of the target is looked for first, and its id kept.
+    A watermark of the target is looked for first, and its id kept. Beside an .mkv or .webm the
+    signature is a file of its own, whose name ends in .c2pa.
 
-    Args:
-        path: as in `VideoWriter`; beside an .mkv or .webm the signature is a file of its own, whose
-            name ends in .c2pa.
-        fps: as there.
-        size_wh: as there; at least 64 pixels each.
-        audio_from: as there.
-        audio_start_s: as there; the target is looked at from here on.
-        audio_end_s: as there.
-        crf: as there.
-        full_range: as there.
+    Args: those of `VideoWriter` but for `comment`; frames of at least 64 x 64 pixels; and
         visible_label: False leaves the label out of the picture, and nothing else.
-        label_at: "throughout", or "cuts" for the first three seconds and three after each cut.
-        origin: what is known of how the video comes about.
-        identity: who signs; None takes this installation's own, made at first use.
+        origin: what is known of how the video comes about; its target is looked at from
+            `audio_start_s` on.
+        signer: who signs; None takes this installation's own, made at first use.
 
     Raises:
         ImportError: if c2pa-python is missing.
@@ -80,58 +71,25 @@ class MarkedVideoWriter(VideoWriter):
             cannot be made; at its end the `with` block raises OSError if signing fails.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        fps: float | Fraction,
-        size_wh: tuple[int, int],
-        audio_from: str | os.PathLike[str] | None = None,
-        audio_start_s: float = 0.0,
-        audio_end_s: float | None = None,
-        crf: int = 18,
-        full_range: bool = False,
-        visible_label: bool = True,
-        label_at: Literal["throughout", "cuts"] = "throughout",
-        origin: Origin | None = None,
-        identity: Identity | None = None,
-    ) -> None:
-        if label_at not in ("throughout", "cuts"):
-            raise ValueError(f"label_at: expected 'throughout' or 'cuts', got {label_at!r}")
-        if min(size_wh) < SMALLEST:
+    comment: str = field(default=DISCLOSURE, init=False)
+    visible_label: bool = True
+    origin: Origin | None = None
+    signer: Signer | None = None
+
+    def __post_init__(self) -> None:
+        """Check the arguments, prepare the marks and begin the file; errors as above."""
+        if min(self.size_wh) < SMALLEST:
             raise ValueError(
                 f"expected frames of at least {SMALLEST} pixels in height and width, got "
-                f"{size_wh}, which have no room for the watermark; enlarge them first"
+                f"{self.size_wh}, which have no room for the watermark; enlarge them first"
             )
-        self._marks = Marks(Path(path), visible_label, origin, identity, audio_start_s)
-        self._due = visible_label
-        self._timer = LabelTimer() if label_at == "cuts" else None
-        self._next_s, self._step_s = 0.0, 1.0 / float(fps)
-        super().__init__(
-            path,
-            fps=fps,
-            size_wh=size_wh,
-            audio_from=audio_from,
-            audio_start_s=audio_start_s,
-            audio_end_s=audio_end_s,
-            crf=crf,
-            comment=DISCLOSURE,
-            full_range=full_range,
+        self._marks = Marks(
+            Path(self.path), self.visible_label, self.origin, self.signer, self.audio_start_s
         )
-
-    def write(self, image: Image, time_s: float | None = None) -> None:
-        """Label, mark and append one frame, as `VideoWriter.write`."""
-        check_image(image, "frame")
-        now_s = self._next_s if time_s is None else time_s
-        self._next_s = now_s + self._step_s
-        due = self._marks.visible_label
-        if due and self._timer is not None:
-            due = self._timer.due(image, now_s)
-        self._due = due
-        super().write(image, time_s)
+        super().__post_init__()
 
     def _draw(self, planes: tuple[Luma, ...]) -> None:
-        self._marks.draw_planes(planes, self._due, self._full_range)
+        self._marks.draw_planes(planes, self.full_range)
 
     def _seal(self, part: Path) -> None:
         self._marks.seal(part)
@@ -143,7 +101,7 @@ def write_picture(
     *,
     visible_label: bool = True,
     origin: Origin | None = None,
-    identity: Identity | None = None,
+    signer: Signer | None = None,
 ) -> Path:
     """Write a picture with a swapped face, in all four layers.
 
@@ -152,19 +110,16 @@ def write_picture(
         image: (H, W, 3) RGB uint8, at least 64 pixels high and wide.
         visible_label: False leaves the label out of the picture, and nothing else.
         origin: what is known of how it came about.
-        identity: who signs; None takes this installation's own.
+        signer: who signs; None takes this installation's own.
 
     Raises:
         ImportError: if c2pa-python is missing.
         ValueError: if the suffix is another or the picture too small.
         OSError: if it cannot be written or signed.
     """
-    path = Path(path)
-    if path.suffix.lower() not in PICTURE_SUFFIXES:
-        known = ", ".join(sorted(PICTURE_SUFFIXES))
-        raise ValueError(f"expected a name ending in {known}, got {path.name!r}")
+    path = _checked(path, ".jpeg", ".jpg", ".png")
     check_image(image)
-    marks = Marks(path, visible_label, origin, identity)
+    marks = Marks(path, visible_label, origin, signer)
     return _write_still(path, marks.draw_still(image), marks)
 
 
@@ -175,11 +130,12 @@ def _write_still(path: Path, image: Image, marks: Marks) -> Path:
     page = Pillow.fromarray(image)
     note = PngInfo()
     note.add_text("Description", DISCLOSURE)
+    note.add_itxt(PNG_KEYWORD, marks.xmp.decode())
     with whole_file(path) as part:
         if path.suffix.lower() == ".png":
-            page.save(part, format="PNG", pnginfo=note)
+            page.save(part, "PNG", pnginfo=note)
         else:
-            page.save(part, format="JPEG", quality=95, subsampling=0, comment=DISCLOSURE)
+            page.save(part, "JPEG", quality=95, subsampling=0, comment=DISCLOSURE, xmp=marks.xmp)
         marks.seal(part)
     return path
 
@@ -189,9 +145,15 @@ def save_figure(
     figure: Figure,
     *,
     origin: Origin | None = None,
-    identity: Identity | None = None,
+    signer: Signer | None = None,
 ) -> Path:
     """Write a figure as PNG in all four layers; its label is a line of text above it.
+
+    Args:
+        path: ends in .png; its folder is made.
+        figure: drawn at 100 dots per inch, with a margin of half an inch.
+        origin: what is known of how it came about.
+        signer: who signs; None takes this installation's own.
 
     Raises:
         ImportError: if c2pa-python is missing.
@@ -200,25 +162,18 @@ def save_figure(
     """
     from PIL import Image as Pillow
 
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"expected a name ending in .png, got {path.name!r}")
+    path = _checked(path, ".png")
     note = figure.text(0.995, 1.005, LABEL, ha="right", va="bottom", fontsize=8, color="0.35")
     drawn = io.BytesIO()
     try:
         # "tight" takes the note in, which lies above the picture. The margin is quiet ground for
         # the watermark, and not quite white, or half of it would be cut off.
         figure.savefig(
-            drawn,
-            format="png",
-            dpi=100,
-            bbox_inches="tight",
-            pad_inches=0.5,
-            facecolor="0.95",
+            drawn, format="png", dpi=100, bbox_inches="tight", pad_inches=0.5, facecolor="0.95"
         )
     finally:
         note.remove()
-    marks = Marks(path, True, origin, identity)
+    marks = Marks(path, True, origin, signer)
     # Pure white and black have no room for the watermark: figures are drawn in 5..250.
     levels = np.rint(np.linspace(5.0, 250.0, 256)).astype(np.uint8)
     image = levels[np.asarray(Pillow.open(drawn).convert("RGB"))]
@@ -232,7 +187,7 @@ def write_gif(
     *,
     visible_label: bool = True,
     origin: Origin | None = None,
-    identity: Identity | None = None,
+    signer: Signer | None = None,
 ) -> Path:
     """Write pictures as an endless GIF, in all four layers.
 
@@ -242,7 +197,7 @@ def write_gif(
         fps: pictures per second, at most 50.
         visible_label: False leaves the label out of the pictures, and nothing else.
         origin: what is known of how they came about.
-        identity: who signs; None takes this installation's own.
+        signer: who signs; None takes this installation's own.
 
     Raises:
         ImportError: if c2pa-python is missing.
@@ -251,9 +206,7 @@ def write_gif(
     """
     from PIL import Image as Pillow
 
-    path = Path(path)
-    if path.suffix.lower() != ".gif":
-        raise ValueError(f"expected a name ending in .gif, got {path.name!r}")
+    path = _checked(path, ".gif")
     if not images or len({image.shape for image in images}) != 1:
         raise ValueError(
             "expected at least one picture, all of one size, "
@@ -261,7 +214,7 @@ def write_gif(
         )
     if not 0.0 < fps <= 50.0:
         raise ValueError(f"fps: expected more than 0 and at most 50, got {fps}")
-    marks = Marks(path, visible_label, origin, identity)
+    marks = Marks(path, visible_label, origin, signer)
     for number in sorted({0, len(images) // 2, len(images) - 1}):  # chooses the strength for all
         marks.draw_still(images[number], shown=_in_256_colours)
     pages = [Pillow.fromarray(marks.draw(image)) for image in images]
@@ -279,7 +232,98 @@ def write_gif(
     return path
 
 
+def _checked(path: str | os.PathLike[str], *suffixes: str) -> Path:
+    """The path, if its name ends as it should."""
+    path = Path(path)
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"expected a name ending in {', '.join(suffixes)}, got {path.name!r}")
+    return path
+
+
 def _in_256_colours(image: Image) -> Image:
     from PIL import Image as Pillow
 
     return np.asarray(Pillow.fromarray(image).quantize(256).convert("RGB"))
+
+
+class Marks:
+    """The layers of one file; what signing needs is looked for at once, not at the end."""
+
+    def __init__(
+        self,
+        path: Path,
+        visible_label: bool,
+        origin: Origin | None,
+        signer: Signer | None,
+        start_s: float = 0.0,
+    ) -> None:
+        need_c2pa()
+        self.path, self.visible_label = path, visible_label
+        self.origin = origin or Origin()
+        self.signer = signer or local_signer()
+        self.watermark = Watermark()
+        self.xmp = xmp_packet(DISCLOSURE, f"{TOOL} {package_version()}")
+        # Two marks on top of each other would both be lost: an old one is kept and refreshed.
+        old = None
+        if self.origin.target is not None:
+            old = read_watermark(self.origin.target, start_s)
+        self.mark_id = old.mark_id if old else new_mark_id()
+        self._usual = self.share = 0.5 if old else 1.0
+
+    def draw(self, image: Image) -> Image:
+        """A copy with label and watermark, (H, W, 3) RGB uint8."""
+        if self.visible_label:
+            image = draw_label(image)
+        return self.watermark.write(image, self.mark_id, self.share)
+
+    def draw_planes(self, planes: tuple[Luma, ...], full_range: bool) -> None:
+        """Label and watermark of a video frame, in place: luma and chromas, as `planes_of`."""
+        if self.visible_label:
+            label_planes(planes, full_range)
+        self.watermark.write_luma(planes[0], self.mark_id, self.share, full_range)
+
+    def draw_still(
+        self, image: Image, label: bool | None = None, shown: Callable[[Image], Image] | None = None
+    ) -> Image:
+        """As `draw`, of a picture that is alone, with a watermark just strong enough to be read.
+
+        Later calls of `draw` use the same strength, and of `draw_still` at least that.
+
+        Args:
+            image: (H, W, 3) RGB uint8.
+            label: whether to draw the label; None draws it unless `visible_label` is False.
+            shown: maps a picture to what is left of it in the file, e.g. 256 colours.
+
+        Raises:
+            ValueError: if the watermark of a picture of 256 pixels or more cannot be read.
+        """
+        if self.visible_label if label is None else label:
+            image = draw_label(image)
+        best = (0.0, self.share)
+        for share in (self._usual * strength for strength in STILL_STRENGTHS):
+            if share < self.share:
+                continue
+            marked = self.watermark.write(image, self.mark_id, share)
+            found = self.watermark.read([shown(marked) if shown else marked])
+            if found is not None and found.mark_id == self.mark_id:
+                best = max(best, (found.peak, share))
+                if found.peak >= SURE_PEAK:
+                    break
+        if not best[0] and min(image.shape[:2]) >= READABLE:
+            raise ValueError(
+                "expected a picture that can bear a watermark, got one in which it cannot be read; "
+                "save it larger, or with a background that is not pure white or black"
+            )
+        self.share = best[1]
+        return self.watermark.write(image, self.mark_id, self.share)
+
+    def seal(self, part: Path) -> None:
+        """Add metadata and signature to the finished file `part`, before it takes its place."""
+        kind = mime_type(self.path)
+        if kind.startswith("video/"):
+            append_xmp(part, self.xmp)
+        manifest = describe(self.path.suffix, self.mark_id, self.visible_label, self.origin)
+        made = sign_file(part, kind, manifest, self.signer, self.origin)
+        if kind == SIDECAR:
+            with whole_file(sidecar_of(self.path)) as beside:
+                beside.write_bytes(made)

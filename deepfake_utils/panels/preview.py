@@ -17,9 +17,8 @@ import numpy as np
 from ..faces import AlignedFace
 from ..images import Image, Points, scale_points
 from ..landmarks import Landmarker
-from ..marking.codes import new_mark_id
-from ..marking.watermark import SMALLEST, Watermark
-from ..marking.writing import draw_label
+from ..marking.label import draw_label
+from ..marking.watermark import SMALLEST, Watermark, new_mark_id
 from ..swapping import DrawnFace, Layers, Outcome, SwapConfig, Swapped, Swapper
 from ..tracking.people import FaceChoice, FaceFollower
 from ..umeyama import invert, transform_points

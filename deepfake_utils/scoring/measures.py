@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..detectors.pose import angle_between, head_pose
+from ..faces import inner_face_mask
 from ..images import Image, Points, check_image, check_points
 from ..landmarks import INNER, STEADY, Landmarker, outer_eye_distance
 from ..umeyama import transform_points, umeyama

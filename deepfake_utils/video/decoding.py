@@ -58,7 +58,7 @@ class TimedFrame(NamedTuple):
 
 
 def open_media(path: Path) -> InputContainer:
-    """Open a video or sound file; what is wrong with it is said in the error."""
+    """Open a video or sound file, or raise an error that says what is wrong with it."""
     if path.is_dir():
         raise IsADirectoryError(f"expected a video file, got the folder {path}")
     if not path.is_file():
@@ -75,7 +75,7 @@ def open_media(path: Path) -> InputContainer:
 
 
 def read_tags(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The text tags of a video or sound file, such as "comment", by names in small letters.
+    """The text tags of a video or sound file, such as "comment", by lower-case names.
 
     Raises:
         FileNotFoundError, IsADirectoryError, ValueError: as `read_video_info`.
@@ -85,7 +85,7 @@ def read_tags(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def find_video(container: InputContainer) -> VideoStream | None:
-    """The first moving picture; the cover picture of a song does not count."""
+    """The first video stream; the cover picture of a song does not count."""
     for stream in container.streams.video:
         if stream.codec_context is not None and Disposition.attached_pic not in stream.disposition:
             return stream
@@ -109,7 +109,7 @@ def tick(stream: VideoStream | AudioStream) -> Fraction:
 
 
 def seconds_of(stream: VideoStream, pts: int | None) -> float:
-    """A time stamp of the container -> seconds after the first frame."""
+    """Convert a time stamp of the container to seconds after the first frame."""
     if pts is None:
         raise ValueError("expected a video with time stamps, got a bare stream; convert it to MP4")
     return float((pts - (stream.start_time or 0)) * tick(stream))
@@ -184,7 +184,7 @@ def _decode(
 ) -> Iterator[VideoFrame]:
     """All frames from where the container stands; ValueError if its data is damaged or cut off.
 
-    Of those before `start_s` some may be left out.
+    Some of those before `start_s` may be skipped.
     """
     count, time_s, complete = 0, 0.0, True
     try:
@@ -212,7 +212,7 @@ def _decode(
 
 
 def seek(container: InputContainer, stream: VideoStream, time_s: float) -> None:
-    """Go to a key frame at or before `time_s`, if the file lets us."""
+    """Go to a key frame at or before `time_s`, if the file can be searched."""
     with contextlib.suppress(av.error.FFmpegError):  # cannot seek: then we are at the beginning
         container.seek((stream.start_time or 0) + int(time_s / tick(stream)), stream=stream)
 
@@ -314,5 +314,9 @@ def read_timed_frames(
 def read_frames(
     path: str | os.PathLike[str], start_s: float = 0.0, end_s: float | None = None, stride: int = 1
 ) -> Iterator[Image]:
-    """The images of `read_timed_frames`, which see for arguments and errors."""
+    """Read frames without their times; arguments and errors are those of `read_timed_frames`.
+
+    Returns:
+        Iterator of (H, W, 3) RGB uint8.
+    """
     return (frame.image for frame in read_timed_frames(path, start_s, end_s, stride))

@@ -11,6 +11,7 @@ import logging
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -97,6 +98,7 @@ def planes_of(frame: VideoFrame) -> tuple[NDArray[np.uint8], ...]:
     )
 
 
+@dataclass(eq=False)
 class VideoWriter:
     """Write frames, and the sound of another clip, as a video that browsers play: H.264 or VP9.
 
@@ -135,26 +137,29 @@ class VideoWriter:
         OSError: if the folder of `path` cannot be made or written.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        fps: float | Fraction,
-        size_wh: tuple[int, int],
-        audio_from: str | os.PathLike[str] | None = None,
-        audio_start_s: float = 0.0,
-        audio_end_s: float | None = None,
-        crf: int = 18,
-        comment: str | None = None,
-        full_range: bool = False,
-    ) -> None:
-        self._path, self._size_wh = Path(path), (int(size_wh[0]), int(size_wh[1]))
-        if min(self._size_wh) < 1 or not 1 <= crf <= 51:
-            raise ValueError(f"expected sides >= 1 and a crf in 1..51, got {size_wh} and {crf}")
-        check_segment(audio_start_s, audio_end_s)
-        self._full_range = full_range
-        self._sound_s = math.inf if audio_end_s is None else audio_end_s - audio_start_s
-        rate = _exact_rate(fps)
+    path: str | os.PathLike[str]
+    _: KW_ONLY
+    fps: float | Fraction
+    size_wh: tuple[int, int]
+    audio_from: str | os.PathLike[str] | None = None
+    audio_start_s: float = 0.0
+    audio_end_s: float | None = None
+    crf: int = 18
+    comment: str | None = None
+    full_range: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the arguments and begin the file; errors as above."""
+        self._path, self._size_wh = Path(self.path), (int(self.size_wh[0]), int(self.size_wh[1]))
+        if min(self._size_wh) < 1 or not 1 <= self.crf <= 51:
+            raise ValueError(
+                f"expected sides >= 1 and a crf in 1..51, got {self.size_wh} and {self.crf}"
+            )
+        check_segment(self.audio_start_s, self.audio_end_s)
+        self._sound_s = (
+            math.inf if self.audio_end_s is None else self.audio_end_s - self.audio_start_s
+        )
+        rate = _exact_rate(self.fps)
         # Ticks of at most 1/90000 s of which a frame takes a whole number, so rates are exact.
         fine = math.ceil(90_000 / rate.numerator)
         self._scale, self._frame_ticks = rate.numerator * fine, rate.denominator * fine
@@ -165,37 +170,37 @@ class VideoWriter:
         with contextlib.ExitStack() as undo:
             self._part = _reserve(self._path)
             undo.callback(self._part.unlink, missing_ok=True)
-            self._source = None if audio_from is None else open_media(Path(audio_from))
+            self._source = None if self.audio_from is None else open_media(Path(self.audio_from))
             if self._source is not None:
                 undo.callback(self._source.close)
             options = {"movflags": "+faststart"} if suffix in (".mp4", ".mov") else {}
             self._output = av.open(str(self._part.absolute()), "w", container_options=options)
             undo.callback(self._output.close)
-            if comment is not None:
-                self._output.metadata.update(comment=comment, description=comment)
-            self._stream = self._add_video(rate, crf, vp9=suffix == ".webm")
+            if self.comment is not None:
+                self._output.metadata.update(comment=self.comment, description=self.comment)
+            self._stream = self._add_video(rate, vp9=suffix == ".webm")
             self._sound: Iterator[Packet] = iter(())
             if self._source is not None and self._source.streams.audio:
-                self._sound = add_sound(self._source, self._output, audio_start_s)
+                self._sound = add_sound(self._source, self._output, self.audio_start_s)
             self._packet = next(self._sound, None)
             self._undo = undo.pop_all()
 
-    def _add_video(self, rate: Fraction, crf: int, vp9: bool) -> VideoStream:
+    def _add_video(self, rate: Fraction, vp9: bool) -> VideoStream:
         width, height = (side + side % 2 for side in self._size_wh)
         if (width, height) != self._size_wh:
             even = (width, height)
             _log.warning("%s: colours need even sides: %s -> %s", self._path, self._size_wh, even)
         if vp9:
-            options = _VP9_FAST | {"crf": str(round(crf * _VP9_SCALE))}
+            options = _VP9_FAST | {"crf": str(round(self.crf * _VP9_SCALE))}
             stream = self._output.add_stream("libvpx-vp9", rate=rate, options=options)
         else:
-            options = {"crf": str(crf), "preset": _PRESET}
+            options = {"crf": str(self.crf), "preset": _PRESET}
             stream = self._output.add_stream("libx264", rate=rate, options=options)
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, "yuv420p"
         context.time_base = Fraction(1, self._scale)
         context.colorspace = context.color_primaries = context.color_trc = _BT709
-        context.color_range = _range_of(self._full_range)
+        context.color_range = _range_of(self.full_range)
         return stream
 
     def __enter__(self) -> VideoWriter:
@@ -229,7 +234,7 @@ class VideoWriter:
                 "resize the frame or pass its size as size_wh"
             )
         ticks = self._end if time_s is None else self._ticks(time_s)
-        frame = _to_yuv(image, self._full_range)
+        frame = _to_yuv(image, self.full_range)
         self._draw(planes_of(frame))
         frame.pts, frame.time_base = ticks, Fraction(1, self._scale)
         self._output.mux(self._stream.encode(frame))
@@ -276,7 +281,7 @@ class VideoWriter:
         self._part.replace(self._path)
 
     def _draw(self, planes: tuple[NDArray[np.uint8], ...]) -> None:
-        """What is still to be drawn on a frame before it is encoded: nothing here."""
+        """Draw on a frame before it is encoded, for subclasses; planes as of `planes_of`."""
 
     def _seal(self, part: Path) -> None:
-        """What is still to be done to the finished file before it takes its place: nothing here."""
+        """Add to the finished file before it takes its place, for subclasses."""

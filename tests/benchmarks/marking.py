@@ -23,10 +23,9 @@ import numpy as np
 
 from deepfake_utils import read_frames, sample_clips
 from deepfake_utils.lessons import attacks
-from deepfake_utils.marking.codes import new_mark_id
-from deepfake_utils.marking.identity import FOLDER_VARIABLE
 from deepfake_utils.marking.reading import read_provenance, read_watermark
-from deepfake_utils.marking.watermark import Watermark
+from deepfake_utils.marking.signer import FOLDER_VARIABLE
+from deepfake_utils.marking.watermark import Watermark, new_mark_id
 from deepfake_utils.marking.writing import MarkedVideoWriter
 from deepfake_utils.video import VideoWriter
 

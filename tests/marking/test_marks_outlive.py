@@ -1,4 +1,4 @@
-"""pytest -m slow tests/test_marks_outlive.py: what `make demo` writes, and what becomes of it."""
+"""pytest -m slow tests/marking/test_marks_outlive.py: what `make demo` writes, and its fate."""
 
 import av
 import cv2
@@ -11,7 +11,8 @@ from deepfake_utils.dataset import FaceDataset
 from deepfake_utils.images import read_image, write_image
 from deepfake_utils.landmarks import MeshLandmarker
 from deepfake_utils.lessons.attacks import encoded
-from deepfake_utils.marking.writing import read_provenance, save_figure, write_gif
+from deepfake_utils.marking.reading import read_provenance
+from deepfake_utils.marking.writing import save_figure, write_gif
 from deepfake_utils.plotting import plot_prediction_grid, prediction_image
 from deepfake_utils.rendering import export_layers, side_by_side, swap_video
 from deepfake_utils.samples import sample_clips

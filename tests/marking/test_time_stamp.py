@@ -1,4 +1,4 @@
-"""pytest tests/test_time_stamp.py: signing with a time-stamp server (RFC 3161) on this machine."""
+"""pytest tests/marking/test_time_stamp.py: signing with a time-stamp server (RFC 3161)."""
 
 import datetime
 import shutil
@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from deepfake_utils.marking.identity import make_chain, valid_until
-from deepfake_utils.marking.writing import Identity, read_provenance, write_picture
+from deepfake_utils.marking.reading import read_provenance
+from deepfake_utils.marking.signer import Signer, make_chain, valid_until
+from deepfake_utils.marking.writing import write_picture
 
 SETTINGS = """[tsa]
 default_tsa = own
@@ -82,8 +83,8 @@ def clock(tmp_path_factory):
 def test_a_time_stamp_outlives_the_certificate(tmp_path, frame, clock):
     url, certificate, asked = clock
     key, chain, root = make_chain(datetime.timedelta(seconds=4))
-    identity = Identity(chain, key, time_stamp_url=url)
-    path = write_picture(tmp_path / "p.png", frame, identity=identity)
+    signer = Signer(chain, key, time_stamp_url=url)
+    path = write_picture(tmp_path / "p.png", frame, signer=signer)
     assert len(asked) == 1
     time.sleep(max(0.0, valid_until(chain).timestamp() + 1.0 - time.time()))
     found = read_provenance(path, root + certificate)
@@ -98,5 +99,5 @@ def test_without_the_server_nothing_is_written(tmp_path, frame):
     key, chain, _ = make_chain()
     path = tmp_path / "out" / "p.png"
     with pytest.raises(OSError, match=r"nothing is written: check .* time-stamp server"):
-        write_picture(path, frame, identity=Identity(chain, key, time_stamp_url=url))
+        write_picture(path, frame, signer=Signer(chain, key, time_stamp_url=url))
     assert list(path.parent.iterdir()) == []

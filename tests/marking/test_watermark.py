@@ -1,4 +1,4 @@
-"""pytest tests/test_watermark.py"""
+"""pytest tests/marking/test_watermark.py"""
 
 import cv2
 import numpy as np
@@ -6,8 +6,13 @@ import pytest
 
 from deepfake_utils.lessons.attacks import ATTACKS, encoded, jpeg, resized, survival
 from deepfake_utils.marking import watermark
-from deepfake_utils.marking.codes import ID_BITS, KIND, new_mark_id
-from deepfake_utils.marking.watermark import Watermark, WatermarkConfig
+from deepfake_utils.marking.watermark import (
+    ID_BITS,
+    KIND,
+    Watermark,
+    WatermarkConfig,
+    new_mark_id,
+)
 from deepfake_utils.samples import sample_clips
 from deepfake_utils.video import read_frames
 
@@ -195,6 +200,6 @@ def test_wrong_arguments_say_so(frame):
         mark.write(frame / 255.0, MARK_ID)
     with pytest.raises(ValueError, match="at least one frame"):
         mark.read([])
-    for wrong in ({"chip": 1.0}, {"pilot": 1.0}, {"strength": 0.0}):
+    for wrong in ({"chip": 1.0}, {"pilot": 1.0}, {"strength": 0.0}, {"refresh": 0}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected"):
             WatermarkConfig(**wrong)

@@ -17,8 +17,8 @@ import pytest
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
 from deepfake_utils.landmarks import MeshLandmarker
 from deepfake_utils.marking.label import draw_label
+from deepfake_utils.marking.reading import read_provenance
 from deepfake_utils.marking.watermark import Watermark
-from deepfake_utils.marking.writing import read_provenance
 from deepfake_utils.panels.preview import BOX_WH, GAP
 from deepfake_utils.panels.render_job import Progress
 from deepfake_utils.panels.swap import SwapPanel, download_link, passages

@@ -124,6 +124,13 @@ def packets(path: Path, kind: str) -> list[bytes]:
         return [bytes(p) for p in container.demux(**{kind: 0}) if p.size]
 
 
+def ticks_per_second(mp4: bytes, box: bytes) -> int:
+    """Of the movie (mvhd) or its first stream (mdhd); what FFmpeg writes differs by version."""
+    at = mp4.index(box) + 4
+    assert mp4[at] == 0  # the version whose fields are 32 bits wide
+    return int.from_bytes(mp4[at + 12 : at + 16], "big")
+
+
 @pytest.fixture(scope="module")
 def sample_frames() -> list[TimedFrame]:
     return list(read_timed_frames(SAMPLE))
@@ -148,9 +155,10 @@ class TestInfo:
     def test_frames_hidden_by_an_edit_list(self, tmp_path: Path) -> None:
         # What a phone does when it trims a clip: all frames stay, the edit list shows some.
         data = bytearray(write_numbers(tmp_path / "a.mp4", 100).read_bytes())
+        movie, media = (ticks_per_second(data, box) for box in (b"mvhd", b"mdhd"))
         at = data.index(b"elst") + 12
         _, begin = struct.unpack(">Ii", data[at : at + 8])
-        data[at : at + 8] = struct.pack(">Ii", 2000, begin + 30 * 3600)  # 2 s from frame 30 on
+        data[at : at + 8] = struct.pack(">Ii", 2 * movie, begin + 30 * media // 25)  # 2 s from 30
         (tmp_path / "b.mp4").write_bytes(data)
         info = read_video_info(tmp_path / "b.mp4")
         frames = list(read_timed_frames(tmp_path / "b.mp4"))

@@ -1,4 +1,4 @@
-"""pytest tests/test_marks.py: what is written, read back, tampered with, and read again."""
+"""pytest tests/marking/test_writing.py: what is written, read back and tampered with."""
 
 import datetime
 import json
@@ -11,34 +11,33 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
+from PIL import Image as Pillow
 from test_marks_outlive import stripped
 
-import deepfake_utils.marking.identity as identities
 from deepfake_utils.consent import ConsentNote
 from deepfake_utils.images import read_image
 from deepfake_utils.marking import c2pa as signing
-from deepfake_utils.marking import marks
-from deepfake_utils.marking.c2pa import sidecar_of
-from deepfake_utils.marking.identity import (
-    Identity,
+from deepfake_utils.marking import signer as signers
+from deepfake_utils.marking import writing
+from deepfake_utils.marking.c2pa import Origin, sidecar_of
+from deepfake_utils.marking.label import DISCLOSURE, LABEL, draw_label
+from deepfake_utils.marking.reading import main, read_provenance, training_refused
+from deepfake_utils.marking.signer import (
+    Signer,
     config_folder,
-    local_identity,
+    local_root,
+    local_signer,
     make_chain,
-    root_of,
 )
-from deepfake_utils.marking.reading import main, training_refused
 from deepfake_utils.marking.writing import (
     MarkedVideoWriter,
-    Origin,
-    read_provenance,
     save_figure,
     write_gif,
     write_picture,
 )
-from deepfake_utils.marking.xmp import add_xmp, read_metadata, xmp_packet
 from deepfake_utils.plotting import show_images
 from deepfake_utils.samples import sample_clips
-from deepfake_utils.video import VideoWriter, read_frames, read_tags, read_video_info
+from deepfake_utils.video import read_frames, read_video_info
 
 ALL = ("watermark", "metadata", "manifest")
 
@@ -79,14 +78,14 @@ def test_every_writer_writes_all_layers(tmp_path, frames, name):
     assert "verified" not in str(found)
     assert set(found.source_types) == {"compositeWithTrainedAlgorithmicMedia"}
     assert not found.training_allowed and training_refused(path)
-    assert read_provenance(path, root_of()).state == "trusted"
+    assert read_provenance(path, local_root()).state == "trusted"
     beside = {path.name, f"{path.name}.c2pa"} if path.suffix in (".mkv", ".webm") else {path.name}
     assert {each.name for each in tmp_path.iterdir()} == beside
 
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    flipped = signing.read_manifest(path, root_of())
+    flipped = signing.read_manifest(path, local_root())
     assert flipped.state == "Invalid"
     assert any("Hash" in code for code in flipped.failures)
 
@@ -94,7 +93,7 @@ def test_every_writer_writes_all_layers(tmp_path, frames, name):
 def test_a_changed_file_says_so_in_plain_words(tmp_path, frames):
     path = write_picture(tmp_path / "p.jpg", frames[0])
     path.write_bytes(path.read_bytes() + b"\0")
-    found = read_provenance(path, root_of())
+    found = read_provenance(path, local_root())
     assert found.state == "invalid" and not found.sound
     assert "changed afterwards" in found.explanation
     assert found.disclosed and found.layers == ("watermark", "metadata")
@@ -107,9 +106,9 @@ def test_a_foreign_root_makes_nobody_known(tmp_path, frames):
 
 def test_an_expired_signature_is_not_valid(tmp_path, frames):
     key, chain, root = make_chain(datetime.timedelta(seconds=2))
-    path = write_picture(tmp_path / "p.png", frames[0], identity=Identity(chain, key))
+    path = write_picture(tmp_path / "p.png", frames[0], signer=Signer(chain, key))
     assert read_provenance(path, root).state == "trusted"
-    until = identities.valid_until(chain).timestamp()
+    until = signers.valid_until(chain).timestamp()
     while datetime.datetime.now().timestamp() < until + 1.0:
         pass
     found = read_provenance(path, root)
@@ -194,32 +193,19 @@ def test_marks_are_as_strong_in_full_range(tmp_path, frames):
     assert off[0] == pytest.approx(off[1], rel=0.08)
 
 
-def test_label_at_the_beginning_and_after_cuts(tmp_path):
-    ground = [np.full((120, 160, 3), level, np.uint8) for level in (90, 200)]
-    path = tmp_path / "v.mp4"
-    with MarkedVideoWriter(path, fps=1, size_wh=(160, 120), label_at="cuts") as writer:
-        for second in range(12):
-            writer.write(ground[second >= 6])
-    corner = np.array(
-        [image[2:10, -100:].max() - image[60, 0].max() for image in read_frames(path)]
-    )
-    labelled = [abs(int(value)) > 40 for value in corner.astype(np.int8)]
-    assert labelled == [True] * 3 + [False] * 3 + [True] * 3 + [False] * 3
-
-
-def test_the_local_identity_is_made_once_and_kept_private(tmp_path):
-    assert str(config_folder()).startswith(os.environ[identities.FOLDER_VARIABLE])
+def test_the_local_signer_is_made_once_and_kept_private(tmp_path):
+    assert str(config_folder()).startswith(os.environ[signers.FOLDER_VARIABLE])
     folder = tmp_path / "identity"
-    one, two = local_identity(folder), local_identity(folder)
+    one, two = local_signer(folder), local_signer(folder)
     assert one == two
     assert (folder / "signer.key").stat().st_mode & 0o777 == 0o600
     assert folder.stat().st_mode & 0o077 == 0
-    years = (identities.valid_until(one.chain) - datetime.datetime.now(datetime.timezone.utc)).days
+    years = (signers.valid_until(one.chain) - datetime.datetime.now(datetime.timezone.utc)).days
     assert 3640 < years < 3660
     assert one.key.decode() not in repr(one)
     (folder / "root.pem").unlink()
     with pytest.raises(ValueError, match=r"root\.pem; move the folder away"):
-        local_identity(folder)
+        local_signer(folder)
 
 
 def test_an_organisation_signs_with_files_or_a_function(tmp_path, frames):
@@ -232,22 +218,22 @@ def test_an_organisation_signs_with_files_or_a_function(tmp_path, frames):
         r, s = utils.decode_dss_signature(private.sign(data, ec.ECDSA(hashes.SHA256())))
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
-    files = Identity.from_files(tmp_path / "chain.pem", tmp_path / "key.pem")
-    for number, identity in enumerate((files, Identity(chain, sign=sign))):
-        path = write_picture(tmp_path / f"{number}.png", frames[0], identity=identity)
+    files = Signer.from_files(tmp_path / "chain.pem", tmp_path / "key.pem")
+    for number, signer in enumerate((files, Signer(chain, sign=sign))):
+        path = write_picture(tmp_path / f"{number}.png", frames[0], signer=signer)
         assert read_provenance(path, root).state == "trusted"
     with pytest.raises(ValueError, match="either key or sign"):
-        Identity(chain)
+        Signer(chain)
     with pytest.raises(ValueError, match="certificates as PEM"):
-        Identity(b"nonsense", key)
+        Signer(b"nonsense", key)
     with pytest.raises(ValueError, match="algorithm: expected one of"):
-        Identity(chain, key, algorithm="rsa")
+        Signer(chain, key, algorithm="rsa")
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "p.png", "g.gif"])
 def test_what_cannot_be_signed_is_not_written(tmp_path, frames, name, monkeypatch):
-    wrong = Identity(make_chain()[1], make_chain()[0])  # the key of another chain
-    monkeypatch.setattr(marks, "local_identity", lambda: wrong)
+    wrong = Signer(make_chain()[1], make_chain()[0])  # the key of another chain
+    monkeypatch.setattr(writing, "local_signer", lambda: wrong)
     path = tmp_path / "out" / name
     with pytest.raises(OSError, match="nothing is written: check the certificate chain"):
         WRITERS[name](path, frames)
@@ -259,24 +245,6 @@ def test_without_c2pa_nothing_is_written(tmp_path, frames, monkeypatch):
     with pytest.raises(ImportError, match="pip install c2pa-python"):
         write_picture(tmp_path / "p.png", frames[0])
     assert list(tmp_path.iterdir()) == []
-
-
-def test_xmp_is_put_where_it_is_found_and_broken_files_are_refused(tmp_path, frames):
-    with VideoWriter(tmp_path / "v.mp4", fps=25, size_wh=(384, 384), comment="hello") as writer:
-        writer.write(frames[0])
-    path = tmp_path / "v.mp4"
-    assert read_metadata(path).source_type is None
-    assert read_metadata(path).comment == "hello" == read_tags(path)["comment"]
-    packet = xmp_packet("A & B <c>", 'a "tool"')
-    add_xmp(path, packet)
-    assert read_metadata(path).synthetic
-    assert path.read_bytes().endswith(packet)
-    path.write_bytes(path.read_bytes() + b"rest")
-    with pytest.raises(ValueError, match="boxes up to the end"):
-        add_xmp(path, packet)
-    (tmp_path / "t.txt").write_text("text that is no picture")
-    with pytest.raises(ValueError, match="expected JPEG, PNG, GIF, MP4 or MOV"):
-        add_xmp(tmp_path / "t.txt", packet)
 
 
 def test_the_detector_for_everybody(tmp_path, frames):
@@ -302,8 +270,6 @@ def test_wrong_arguments_say_so(tmp_path, frames):
         write_picture(tmp_path / "p.webp", frames[0])
     with pytest.raises(ValueError, match=r"at least 64 pixels .* enlarge"):
         MarkedVideoWriter(tmp_path / "v.mp4", fps=25, size_wh=(64, 48))
-    with pytest.raises(ValueError, match="label_at: expected"):
-        MarkedVideoWriter(tmp_path / "v.mp4", fps=25, size_wh=(64, 64), label_at="never")
     with pytest.raises(FileNotFoundError, match="no file at"):
         read_provenance(tmp_path / "none.mp4")
     with pytest.raises(ValueError, match="expected a video"):
@@ -319,3 +285,69 @@ def test_a_picture_that_repeats_itself_shows_its_watermark_all_the_same(tmp_path
     assert "watermark" in read_provenance(path).layers
     off = read_image(path).astype(int)[40:] - grid[40:]
     assert 10 * np.log10(255**2 / np.square(off).mean()) > 30.0
+
+
+def test_png_says_what_it_is_in_sight_and_inside(tmp_path, picture):
+    figure = show_images([picture])
+    path = save_figure(tmp_path / "new" / "f.png", figure)
+    with Pillow.open(path) as image:
+        assert image.text["Description"] == DISCLOSURE
+        assert LABEL in DISCLOSURE
+        with_note = np.asarray(image.convert("RGB")).astype(int)
+    figure.savefig(tmp_path / "plain.png", dpi=100, bbox_inches="tight", pad_inches=0.5)
+    with Pillow.open(tmp_path / "plain.png") as image:
+        plain = np.asarray(image.convert("RGB")).astype(int)
+    # The note is seen above the picture, and gone again from the figure itself.
+    above = with_note[: len(with_note) - len(plain) + 50]  # the margin is 50 pixels wide
+    assert 58 < len(above) < 0.15 * len(plain) + 50
+    assert (above.max(axis=2) < 170).sum() > 50
+    assert not figure.texts
+    assert [entry.name for entry in path.parent.iterdir()] == ["f.png"]
+
+
+def test_gif_says_what_it_is_and_shows_every_picture(tmp_path, picture):
+    images = [np.roll(picture.repeat(3, 0).repeat(3, 1), 20 * i, axis=0) for i in range(5)]
+    path = write_gif(tmp_path / "new" / "g.gif", images, fps=5.0)
+    with Pillow.open(path) as gif:
+        assert "AI MODIFIED" in gif.info["comment"].decode()
+        assert gif.info["loop"] == 0  # for ever
+        assert gif.n_frames == 5
+        shown = []
+        for number in range(5):
+            gif.seek(number)
+            assert gif.info["duration"] == 200
+            shown.append(np.asarray(gif.convert("RGB")))
+    for page, image in zip(shown, images, strict=True):
+        wanted = draw_label(image).astype(int)
+        assert np.abs(page - wanted).mean() < 12  # 256 colours
+        assert np.abs(page - wanted)[:15, 110:].mean() < 20  # each has the label
+
+
+def test_a_figure_that_cannot_be_written_is_left_as_it_was(tmp_path, picture):
+    figure = show_images([picture])
+    (tmp_path / "f.png").mkdir()
+    with pytest.raises(OSError, match=r"f\.png"):
+        save_figure(tmp_path / "f.png", figure)
+    assert not figure.texts
+    assert [entry.name for entry in tmp_path.iterdir()] == ["f.png"]
+
+
+def test_a_gif_that_cannot_be_written_leaves_nothing(tmp_path, picture):
+    (tmp_path / "g.gif").mkdir()
+    with pytest.raises(OSError, match=r"g\.gif"):
+        write_gif(tmp_path / "g.gif", [picture])
+    assert [entry.name for entry in tmp_path.iterdir()] == ["g.gif"]
+
+
+def test_wrong_arguments_of_figures_and_gifs_say_so(tmp_path, picture):
+    with pytest.raises(ValueError, match=r"ending in \.png, got 'f\.jpg'"):
+        save_figure(tmp_path / "f.jpg", show_images([picture]))
+    with pytest.raises(ValueError, match=r"ending in \.gif, got 'g\.png'"):
+        write_gif(tmp_path / "g.png", [picture])
+    with pytest.raises(ValueError, match="at least one picture"):
+        write_gif(tmp_path / "g.gif", [])
+    with pytest.raises(ValueError, match="all of one size"):
+        write_gif(tmp_path / "g.gif", [picture, picture[:32]])
+    for fps in (0.0, 51.0, float("nan")):
+        with pytest.raises(ValueError, match="fps: expected more than 0 and at most 50"):
+            write_gif(tmp_path / "g.gif", [picture], fps)

@@ -1,8 +1,8 @@
 """Who signs what this installation writes: a certificate chain of its own, or an organisation's.
 
-A local identity proves that a file was not changed since it was signed here, not who "here" is: its
+A local signer proves that a file was not changed since it was signed here, not who "here" is: its
 root is on no trust list. That takes a certificate from an authority of the C2PA trust list, whose
-chain, key or signing service (a callback) goes into an `Identity`.
+chain, key or signing service (a callback) goes into a `Signer`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _ALGORITHMS = frozenset({"es256", "es384", "es512", "ps256", "ps384", "ps512", "
 
 
 @dataclass(frozen=True)
-class Identity:
-    """A signer: a chain of certificates, and the key or a function that signs with it."""
+class Signer:
+    """Who signs: a chain of certificates, and the key or a function that signs with it."""
 
     chain: bytes  # PEM: the signer's certificate first, the root last
     key: bytes | None = field(default=None, repr=False)  # PEM, PKCS #8, not encrypted
@@ -59,8 +59,8 @@ class Identity:
         key: str | os.PathLike[str],
         algorithm: str = "es256",
         time_stamp_url: str | None = None,
-    ) -> Identity:
-        """The identity of an organisation that has a certificate and a key as PEM files.
+    ) -> Signer:
+        """The signer of an organisation that has a certificate and a key as PEM files.
 
         Raises:
             FileNotFoundError: if one is not there.
@@ -84,8 +84,8 @@ def config_folder() -> Path:
     return base / "deepfake_utils"
 
 
-def local_identity(folder: str | os.PathLike[str] | None = None) -> Identity:
-    """This installation's own identity; made at the first call.
+def local_signer(folder: str | os.PathLike[str] | None = None) -> Signer:
+    """This installation's own signer; made at the first call.
 
     A root and a signer (ECDSA on P-256, ten years) are made on this machine. The root's key is
     thrown away at once; the signer's is in `signer.key`, readable by this user alone. `root.pem`
@@ -95,7 +95,7 @@ def local_identity(folder: str | os.PathLike[str] | None = None) -> Identity:
         folder: where it is kept; None takes "identity" in `config_folder`.
 
     Raises:
-        ValueError: if the identity there is incomplete or has run out.
+        ValueError: if the signer there is incomplete or has run out.
         OSError: if the folder cannot be made or read.
     """
     folder = config_folder() / "identity" if folder is None else Path(folder)
@@ -105,25 +105,25 @@ def local_identity(folder: str | os.PathLike[str] | None = None) -> Identity:
     if missing:
         raise ValueError(
             f"expected {', '.join(_FILES)} in {folder}, got none of {', '.join(missing)}; move the "
-            "folder away and a new identity is made"
+            "folder away and a new signer is made"
         )
     chain = (folder / "chain.pem").read_bytes()
     until = valid_until(chain)
     if until < datetime.datetime.now(datetime.timezone.utc):
         raise ValueError(
-            f"expected an identity that is valid today, got one until {until:%Y-%m-%d} in "
-            f"{folder}; move the folder away and a new identity is made"
+            f"expected a signer that is valid today, got one until {until:%Y-%m-%d} in "
+            f"{folder}; move the folder away and a new signer is made"
         )
-    return Identity(chain, (folder / "signer.key").read_bytes())
+    return Signer(chain, (folder / "signer.key").read_bytes())
 
 
-def root_of(folder: str | os.PathLike[str] | None = None) -> bytes:
-    """The root certificate of the local identity, PEM: for `read_provenance(path, trust=...)`.
+def local_root(folder: str | os.PathLike[str] | None = None) -> bytes:
+    """The root certificate of the local signer, PEM: for `read_provenance(path, trust=...)`.
 
     Raises:
-        ValueError, OSError: as `local_identity`.
+        ValueError, OSError: as `local_signer`.
     """
-    local_identity(folder)
+    local_signer(folder)
     folder = config_folder() / "identity" if folder is None else Path(folder)
     return (folder / "root.pem").read_bytes()
 
@@ -136,9 +136,9 @@ def valid_until(chain: bytes) -> datetime.datetime:
 
 
 def _make(folder: Path) -> None:
-    """Make an identity beside its place and rename it, so that two processes get the same one."""
+    """Make a signer beside its place and rename it, so that two processes get the same one."""
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    made = Path(tempfile.mkdtemp(prefix=".identity-", dir=folder.parent))  # for this user alone
+    made = Path(tempfile.mkdtemp(prefix=".signer-", dir=folder.parent))  # for this user alone
     try:
         key, chain, root = make_chain()
         handle = os.open(made / "signer.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -216,14 +216,16 @@ def _usage(signs_certificates: bool) -> KeyUsage:
     """What a key may be used for: certificates if it is the root's, else signatures."""
     from cryptography import x509
 
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
+    uses = (
+        "digital_signature",
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "key_cert_sign",
+        "crl_sign",
+        "encipher_only",
+        "decipher_only",
     )
+    allowed = {"key_cert_sign", "crl_sign"} if signs_certificates else {"digital_signature"}
+    return x509.KeyUsage(**{use: use in allowed for use in uses})
