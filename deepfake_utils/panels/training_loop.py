@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -22,9 +21,8 @@ from ..runs.store import CheckpointStore
 from ..training.recipe import Pace
 from ..training.trainer import Trainer
 from .base import png_bytes
-from .jobs import Worker
+from .jobs import Job, State
 
-State = Literal["ready", "running", "paused", "stopped", "finished", "failed"]
 GRID_SHARE, CURVE_SHARE = 0.03, 0.02  # of the time that live pictures may take
 SAVES_A_RUN = 12  # or more, so that none is further away than this:
 SAVE_AT_LEAST_S = 300.0
@@ -112,7 +110,7 @@ class TrainingLoop:
         self.snapshots: list[Image] = []
         self.draw: Callable[[bytes | None, bytes | None], None] | None = None
         self.tell: Callable[[str | None], None] = lambda text: None
-        self._apart = 1  # of the saves, each so-manieth is among the snapshots
+        self._apart = 1  # every how many saves a snapshot is kept
         self._saves = 0
         self._turns: deque[float] = deque(maxlen=100)  # seconds a step, all that goes with it too
         self._saved_at = trainer.step
@@ -121,8 +119,8 @@ class TrainingLoop:
         self._line = Cadence(CURVE_SHARE, 2.0 * refresh_s)
         self._words = Cadence(1.0, 1.0)
 
-    def __call__(self, worker: Worker) -> None:
-        """Train to the end of the run, or until the worker is stopped; then save."""
+    def __call__(self, job: Job[None]) -> None:
+        """Train to the end of the run, or until the job is stopped; then save."""
         self._plan()
         self._check()
         began = time.monotonic()
@@ -133,7 +131,7 @@ class TrainingLoop:
             now = time.monotonic()
             self._turns.append(now - began)
             self._spent_s += now - began
-            if not worker.between(self._hold):
+            if not job.between(self._hold):
                 break
             began = time.monotonic()  # without what the pause took
         self._check()

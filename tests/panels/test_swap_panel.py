@@ -1,4 +1,4 @@
-"""pytest tests/test_swap_panel.py"""
+"""pytest tests/panels/test_swap_panel.py"""
 
 import dataclasses
 import itertools
@@ -19,9 +19,10 @@ from deepfake_utils.landmarks import MeshLandmarker
 from deepfake_utils.marking.label import draw_label
 from deepfake_utils.marking.watermark import Watermark
 from deepfake_utils.marking.writing import read_provenance
+from deepfake_utils.panels.jobs import Progress
 from deepfake_utils.panels.preview import BOX_WH, GAP
-from deepfake_utils.panels.render_job import Progress
-from deepfake_utils.panels.swap import SwapPanel, download_link, passages
+from deepfake_utils.panels.swap import SwapPanel
+from deepfake_utils.panels.swap_view import download_link, passages
 from deepfake_utils.rendering import FrameNote, SwapReport
 from deepfake_utils.runs.project import Clip
 from deepfake_utils.samples import load_truth, sample_clips
