@@ -46,10 +46,6 @@ class View:
         self._quiet = False  # while widgets are set by us rather than by the user
         self.said = ipywidgets.HTML()
 
-    def refresh(self) -> None:
-        """Show how the panel is now."""
-        raise NotImplementedError
-
     def say(self, text: str, colour: str = GREY) -> None:
         """Show sentences, one on each line; "" takes away what was said."""
         self.said.value = coloured(text, colour)
@@ -59,7 +55,7 @@ class View:
         try:
             act()
         except EXPECTED as error:
-            self.say(error_text(error), RED)
+            self.say(str(error), RED)
 
     @contextlib.contextmanager
     def quietly(self) -> Iterator[None]:
@@ -165,10 +161,7 @@ class Panel:
 
 def has_widgets() -> bool:
     """Whether ipywidgets is installed."""
-    try:
-        return importlib.util.find_spec("ipywidgets") is not None
-    except ValueError:  # how Python says that an import of it was forbidden
-        return False
+    return importlib.util.find_spec("ipywidgets") is not None
 
 
 def coloured(text: str, colour: str) -> str:
@@ -177,11 +170,6 @@ def coloured(text: str, colour: str) -> str:
     role = "alert" if colour == RED else "status"
     look = f"color:{colour};max-width:950px;line-height:1.4"
     return f'<div role="{role}" style="{look}">{lines}</div>' if text else ""
-
-
-def error_text(error: BaseException) -> str:
-    """What an error says; a KeyError's own text is in quotation marks."""
-    return str(error.args[0] if isinstance(error, KeyError) and error.args else error)
 
 
 def png_bytes(image: Image) -> bytes:

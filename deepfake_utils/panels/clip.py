@@ -432,41 +432,29 @@ class ClipPanel(Panel):
             logger.info("%s holds the faces of this clip already", folder)
             write_consent(folder, consent)
             return ExtractionReport(folder, **earlier["report"])
-        choose = None if where is None else FaceChoice("position", where, "shares")
-        report = self._extract(clip, folder, stride, size, consent, choose)
+        from tqdm.auto import tqdm
+
+        found, landmarker = self.found, self.landmarker
+        length_s = (found.end_s if clip.end_s is None else clip.end_s) - clip.start_s
+        count = -(-round(length_s * found.info.fps) // stride)
+        with tqdm(total=count, desc=f"person {self.person}", unit="frame") as bar:
+
+            def find(frame: Image) -> list[Points]:
+                bar.update()
+                return landmarker(frame)
+
+            # faces.json says who found the points, not who counted the frames
+            find.__name__ = getattr(landmarker, "__name__", type(landmarker).__name__)
+            part = clip.start_s, clip.end_s, stride, size
+            choose = None if where is None else FaceChoice("position", where, "shares")
+            report = extract_clip(
+                clip.path, folder, find, *part, overwrite=True, choose=choose, consent=consent
+            )
         counts = dataclasses.asdict(report)
         del counts["folder"]
         made = {"asked": asked, "report": counts}
         self.project.write("extracted", {**everybody, self.person: made})
         return report
-
-    # ------------------------------------------------------------------------------------------
-
-    def _extract(
-        self,
-        clip: Clip,
-        folder: Path,
-        stride: int,
-        size: int,
-        consent: Subject,
-        choose: FaceChoice | None,
-    ) -> ExtractionReport:
-        from tqdm.auto import tqdm
-
-        length_s = self.found.end_s if clip.end_s is None else clip.end_s
-        frames = round((length_s - clip.start_s) * self.found.info.fps)
-        with tqdm(total=-(-frames // stride), desc=f"person {self.person}", unit="frame") as bar:
-
-            def find(frame: Image) -> list[Points]:
-                bar.update()
-                return self.landmarker(frame)
-
-            # faces.json says who found the points, not who counted the frames
-            find.__name__ = getattr(self.landmarker, "__name__", type(self.landmarker).__name__)
-            part = clip.start_s, clip.end_s, stride, size
-            return extract_clip(
-                clip.path, folder, find, *part, overwrite=True, choose=choose, consent=consent
-            )
 
     def _take(self, clip: Clip) -> ClipFacts:
         """Look at a clip, and if it is one, remember it."""

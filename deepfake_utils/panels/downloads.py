@@ -22,16 +22,10 @@ from ..files import read_json, sha256_of, write_json
 
 DONE_FILE = "link.json"  # what a finished download is
 TIMEOUT_S = 30.0  # until a server answers
+NETWORK = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
-DAMAGED = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    gzip.BadGzipFile,
-    zlib.error,
-    EOFError,
-    RuntimeError,  # zipfile: needs a password
-    NotImplementedError,  # zipfile: an unknown way of packing
-)
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
+LOCKED = RuntimeError  # how zipfile says that it needs a password, or another way of unpacking
 SYMLINK = 0xA  # the file type that zip keeps in the top four bits of `external_attr`
 
 
@@ -74,10 +68,10 @@ def download(
         write_json(place / DONE_FILE, note, indent=2)
     else:
         _check_hash(path, sha256, source)
-    if _archive_end(path) is None:
-        return path
     unpacked = _unpacked(path)
-    return unpacked if unpacked.is_dir() else unpack(path)
+    if unpacked is None or unpacked.is_dir():
+        return unpacked or path
+    return unpack(path)
 
 
 def _drive_id(source: str) -> str | None:
@@ -129,24 +123,12 @@ def _fetch(source: str, place: Path) -> Path:
     try:
         path, size = _look(source, place)
         download_url_to_file(source, str(path))
-    except urllib.error.HTTPError as error:
-        advice = "check the link"
-        if error.code in (401, 403):
-            advice = "check that anyone with the link may view it"
-        raise ConnectionError(
-            f"could not download {source!r}: the server answers {error.code} {error.reason}; "
-            f"{advice}"
-        ) from error
-    except (
-        urllib.error.URLError,
-        http.client.HTTPException,
-        ConnectionError,
-        TimeoutError,
-    ) as error:
-        raise ConnectionError(
-            f"could not download {source!r} ({error}); check the address and the network, and ask "
-            "for the same link again"
-        ) from error
+    except NETWORK as error:
+        advice = "check the address and the network"
+        if isinstance(error, urllib.error.HTTPError):
+            denied = error.code in (401, 403)
+            advice = f"check {'that anyone with the link may view it' if denied else 'the link'}"
+        raise ConnectionError(f"could not download {source!r} ({error}); {advice}") from error
     if size is not None and (came := path.stat().st_size) < size:
         path.unlink()
         raise ConnectionError(
@@ -192,9 +174,9 @@ def unpack(archive: str | os.PathLike[str]) -> Path:
             then nothing is unpacked.
     """
     archive = Path(archive)
-    if _archive_end(archive) is None:
-        raise ValueError(f"expected an archive ({', '.join(ARCHIVES)}), got {archive.name!r}")
     folder = _unpacked(archive)
+    if folder is None:
+        raise ValueError(f"expected an archive ({', '.join(ARCHIVES)}), got {archive.name!r}")
     if folder.exists():
         raise FileExistsError(f"{folder} exists already; move it away to unpack {archive} again")
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=archive.parent) as temporary:
@@ -202,7 +184,7 @@ def unpack(archive: str | os.PathLike[str]) -> Path:
         part.mkdir()
         try:
             _extract(archive, part)
-        except DAMAGED as error:
+        except (*DAMAGED, LOCKED) as error:
             raise ValueError(
                 f"expected a whole archive without a password, got {error!r} from {archive}; "
                 "download it again"
@@ -211,14 +193,10 @@ def unpack(archive: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def _archive_end(path: Path) -> str | None:
-    """What an archive's name ends in; None if it is none."""
-    return next((end for end in ARCHIVES if path.name.lower().endswith(end)), None)
-
-
-def _unpacked(archive: Path) -> Path:
-    """The folder that an archive is unpacked to."""
-    return archive.with_name(archive.name[: -len(_archive_end(archive) or "")])
+def _unpacked(archive: Path) -> Path | None:
+    """The folder that an archive is unpacked to; None for another file."""
+    end = next((end for end in ARCHIVES if archive.name.lower().endswith(end)), None)
+    return None if end is None else archive.with_name(archive.name[: -len(end)])
 
 
 def _extract(archive: Path, folder: Path) -> None:

@@ -47,6 +47,7 @@ class Job(Generic[Result]):
     Attributes:
         state: where it is; "stopped" if it ended early because of `stop` or an interrupt.
         progress: what `tell` said last in this run or the last one.
+        result: what the last run gave; None if there was none, or it did not come to its end.
         error: what ended the last run too early; a CancelledError if `tell` did because of `stop`.
     """
 
@@ -61,7 +62,7 @@ class Job(Generic[Result]):
         self.state: State = "ready"
         self.progress: Progress | None = None
         self.error: Exception | None = None
-        self._result: Result | None = None
+        self.result: Result | None = None
         self._wish: Wish = "run"
         self._asked: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._moved = threading.Condition()  # guards the state, the wish and what is asked
@@ -75,11 +76,6 @@ class Job(Generic[Result]):
     def running(self) -> bool:
         """Whether it is under way, be it paused."""
         return self.state in ("running", "paused")
-
-    @property
-    def result(self) -> Result | None:
-        """What the last run gave; None if there was none, or it did not come to its end."""
-        return self._result
 
     def run(self) -> Result:
         """Do it here.
@@ -136,7 +132,7 @@ class Job(Generic[Result]):
             raise RuntimeError("expected work that was started, got none; call start()")
         if self.error is not None:
             raise self.error
-        return cast(Result, self._result)
+        return cast(Result, self.result)
 
     def ask(self, do: Callable[[], Answer]) -> Answer:
         """Have something done between two steps, or here if nothing is under way.
@@ -199,7 +195,7 @@ class Job(Generic[Result]):
                     f"expected no other {self.name}, got one under way; wait for it or stop it"
                 )
             self.state, self._wish = "running", "run"
-        self.progress = self.error = self._result = None
+        self.progress = self.error = self.result = None
         self._changed()
 
     def _do(self) -> None:
@@ -207,7 +203,7 @@ class Job(Generic[Result]):
         self._began_s = self._told_s = time.monotonic()
         state: State = "stopped"  # also if it is interrupted
         try:
-            self._result = self._work(self)
+            self.result = self._work(self)
             if self._wish != "stop":
                 state = "finished"
         except CancelledError as error:

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..images import Image
 from ..rendering import SwapReport, swap_video
@@ -15,7 +16,7 @@ from ..tracking.people import FaceChoice
 from ..tracking.steadying import TrackConfig
 from ..video import read_video_info
 from .base import Panel
-from .jobs import Job, Progress
+from .jobs import Job
 from .preview import InTurn, Pair, Preview
 from .swap_view import SwapView
 
@@ -88,11 +89,6 @@ class SwapPanel(Panel):
     def draws_mask(self) -> bool:
         """Whether the network draws a mask, so that `SwapConfig.learned_mask` matters."""
         return self._swapper.model.config.mask
-
-    @property
-    def progress(self) -> Progress | None:
-        """How far the swap under way is, or the last one was; None before the first."""
-        return self.job.progress
 
     @property
     def report(self) -> SwapReport | None:
@@ -170,15 +166,10 @@ class SwapPanel(Panel):
         return self.job.outcome()
 
     def _work(self, job: Job[SwapReport]) -> SwapReport:
+        part = self.clip.start_s, self.clip.end_s
+        following: dict[str, Any] = {"track": self._track, "choose": self._choose}
         return swap_video(
-            self.clip.path,
-            self.path,
-            self._swapper,
-            self.clip.start_s,
-            self.clip.end_s,
-            track=self._track,
-            choose=self._choose,
-            progress=job.tell,
+            self.clip.path, self.path, self._swapper, *part, **following, progress=job.tell
         )
 
     def _job_moved(self) -> None:

@@ -1,6 +1,6 @@
 """Training with buttons: it runs in a thread of the kernel, and the page only looks on.
 
-    panel = train(project, NetworkChoice(minutes=5.0))  # or TrainingPanel(trainer, store, ...)
+    panel = train(project, NetworkChoice(minutes=5.0))  # or TrainingPanel(TrainingLoop(...))
     panel             # in a notebook: buttons, the grid of predictions, the losses
     panel.run()       # the same by hand: trains to the end, or until it is interrupted
     panel.start(), panel.pause(), panel.save(), panel.stop(), panel.wait(60.0)
@@ -103,44 +103,17 @@ class TrainingPanel(Panel):
     Everything that touches the networks happens in one thread, between two steps.
 
     Args:
-        trainer: what is trained.
-        store: where it is saved to; of each store one panel trains at a time.
-        show: some faces of A and as many of B to draw, `FaceDataset.preview`.
-        held: faces of A and of B held out of training, `FaceDataset.still`; each save is scored
-            by them.
-        save_every: steps between two saves; None saves twelve times a run, and at least every
-            five minutes.
-        minutes: length of a new run, which its first steps are timed for, and how much longer a
-            finished one is trained when it is started again; None takes `trainer.config.steps`.
-        refresh_s: seconds between two live pictures; more where these would take above 5 %.
+        loop: what is trained, and how often it is saved and drawn.
 
     Attributes:
-        trainer: that trainer.
-        store: that store.
-
-    Raises:
-        ValueError: if `save_every` is below 1, or `minutes` or `refresh_s` not positive.
+        trainer: the loop's trainer.
+        store: where it is saved to; of each store one panel trains at a time.
     """
 
-    def __init__(
-        self,
-        trainer: Trainer,
-        store: CheckpointStore,
-        show: tuple[Batch, Batch],
-        held: tuple[Batch, Batch],
-        save_every: int | None = None,
-        minutes: float | None = None,
-        refresh_s: float = 3.0,
-    ) -> None:
-        if save_every is not None and save_every < 1:
-            raise ValueError(f"save_every: expected at least 1 step, got {save_every}")
-        for name, value in (("minutes", minutes), ("refresh_s", refresh_s)):
-            if value is not None and not value > 0.0:
-                raise ValueError(f"{name}: expected more than 0, got {value}")
-        self.trainer, self.store = trainer, store
-        self._loop = TrainingLoop(trainer, store, show, held, save_every, minutes, refresh_s)
-        self._loop.tell = self._tell
-        self._job = Job(_name(store), self._work, self._job_moved, self)
+    def __init__(self, loop: TrainingLoop) -> None:
+        self.trainer, self.store, self._loop = loop.trainer, loop.store, loop
+        loop.tell = self._tell
+        self._job = Job(_name(self.store), self._work, self._job_moved, self)
         self._blocking = False  # True while `run` keeps the kernel from hearing the buttons
 
     @property
@@ -458,4 +431,5 @@ def _panel(project: Project, store: CheckpointStore, chosen: Choices, again: boo
         trainer = start_or_resume(store, FaceSwapAutoencoder(config), a, b, chosen.settings)
     count = min(4, *map(len, sets))
     show = (sets[0].preview(count), sets[1].preview(count))
-    return TrainingPanel(trainer, store, show, (held[0], held[1]), minutes=network.minutes)
+    loop = TrainingLoop(trainer, store, show, (held[0], held[1]), minutes=network.minutes)
+    return TrainingPanel(loop)

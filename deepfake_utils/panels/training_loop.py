@@ -86,13 +86,28 @@ class Cadence:
 
 
 class TrainingLoop:
-    """The work of one panel, and its timing; the arguments are those of `TrainingPanel`.
+    """The work of one panel, and its timing.
+
+    Args:
+        trainer: what is trained.
+        store: where it is saved to.
+        show: some faces of A and as many of B to draw, `FaceDataset.preview`.
+        held: faces of A and of B held out of training, `FaceDataset.still`; each save is scored
+            by them.
+        save_every: steps between two saves; None saves twelve times a run, and at least every
+            five minutes.
+        minutes: length of a new run, which its first steps are timed for, and how much longer a
+            finished one is trained when it is started again; None takes `trainer.config.steps`.
+        refresh_s: seconds between two live pictures; more where these would take above 5 %.
 
     Attributes:
         snapshots: a picture of the grid at each save, RGB uint8.
         draw: what is done with live pictures, PNG files of the grid and of the losses, each None
             if it stays as it is; as long as nobody looks it is None, and none are made.
-        tell: called with a sentence at each turn of events, and with "" now and then.
+        tell: called with a sentence at each turn of events, and with None now and then.
+
+    Raises:
+        ValueError: if `save_every` is below 1, or `minutes` or `refresh_s` not positive.
     """
 
     def __init__(
@@ -101,10 +116,15 @@ class TrainingLoop:
         store: CheckpointStore,
         show: tuple[Batch, Batch],
         held: tuple[Batch, Batch],
-        save_every: int | None,
-        minutes: float | None,
-        refresh_s: float,
+        save_every: int | None = None,
+        minutes: float | None = None,
+        refresh_s: float = 3.0,
     ) -> None:
+        if save_every is not None and save_every < 1:
+            raise ValueError(f"save_every: expected at least 1 step, got {save_every}")
+        for name, value in (("minutes", minutes), ("refresh_s", refresh_s)):
+            if value is not None and not value > 0.0:
+                raise ValueError(f"{name}: expected more than 0, got {value}")
         self.trainer, self.store, self.show, self.held = trainer, store, show, held
         self.save_every, self.minutes = save_every, minutes
         self.snapshots: list[Image] = []

@@ -155,7 +155,7 @@ def test_bad_links_are_told(tmp_path, server, monkeypatch):
     (folder / "watch.html").write_text("<html>a player</html>")
     (folder / "clip.mp4").write_bytes(FILM)
     for link, error, text in (
-        (f"{address}/none.mp4", ConnectionError, "could not download .* 404 .*check the link"),
+        (f"{address}/none.mp4", ConnectionError, "could not download .* 404: .*check the link"),
         (f"{address}/watch.html", ValueError, "leads to a web page, not to a file"),
         ("http://127.0.0.1:9/x.mp4", ConnectionError, "could not download .*check the address"),
         ("file:///etc/passwd", ValueError, "expected a link that begins with http"),

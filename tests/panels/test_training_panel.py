@@ -23,7 +23,7 @@ from deepfake_utils.panels.training import (
     running,
     train,
 )
-from deepfake_utils.panels.training_loop import Cadence
+from deepfake_utils.panels.training_loop import Cadence, TrainingLoop
 from deepfake_utils.runs.project import Clip, Project
 from deepfake_utils.runs.store import CheckpointStore
 from deepfake_utils.samples import sample_clips
@@ -51,7 +51,7 @@ def make(tiny, crops, tmp_path):
         store = CheckpointStore(tmp_path / "run")
         config = TrainConfig(steps=steps, batch_size=2)
         trainer = start_or_resume(store, FaceSwapAutoencoder(tiny), *batches, config)
-        return TrainingPanel(trainer, store, show, held, **more)
+        return TrainingPanel(TrainingLoop(trainer, store, show, held, **more))
 
     return panel
 
