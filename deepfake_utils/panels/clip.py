@@ -59,8 +59,8 @@ class ClipFacts:
             )
         elif missing:
             said.append(
-                f"No face was found in the {_listed(missing)} frame: a part of the clip may "
-                "show nobody, which is skipped; trim it if it is much."
+                f"No face was found in the {_listed(missing)} frame: frames that show "
+                "nobody are skipped; trim the clip if there are many."
             )
         if max(self.faces) > 1:
             said.append(
@@ -93,9 +93,7 @@ class ClipFacts:
         )
 
     def _places(self, seen: bool) -> list[str]:
-        return [
-            place for place, count in zip(PLACES, self.faces, strict=True) if seen == (count > 0)
-        ]
+        return [name for name, n in zip(PLACES, self.faces, strict=True) if seen == (n > 0)]
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """What a notebook shows of it."""
@@ -237,8 +235,7 @@ class ClipPanel(Panel):
                 f"expected a link that begins with https://, or the id of a file in Google Drive, "
                 f"got {link!r}; give files on this machine as a path"
             )
-        path = download(link, self.project.clips_folder, sha256 or None)
-        return self.use_path(str(path))
+        return self.use_path(download(link, self.project.clips_folder, sha256 or None))
 
     def use_upload(self, name: str, content: bytes | memoryview | BinaryIO) -> ClipFacts:
         """Take a file that came from the browser; it is written into the project, piece by piece.
@@ -268,9 +265,8 @@ class ClipPanel(Panel):
         Raises:
             ValueError: if there is no such part.
         """
-        length_s = self.found.info.duration_s
-        whole = end_s is None or end_s >= length_s
-        end_s = None if whole else end_s
+        if end_s is not None and end_s >= self.found.info.duration_s:
+            end_s = None
         return self._take(dataclasses.replace(self.clip, start_s=start_s, end_s=end_s))
 
     # Seeing -----------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -190,11 +192,9 @@ class ClipView(View):
             self._agreed_for = panel.clip.path
             with self.quietly():
                 form.reset()
-                try:
-                    subject = panel.consent
-                    form.set({name: getattr(subject, name) for name in form.fields})
-                except ValueError:  # nobody has agreed yet
-                    pass
+                with contextlib.suppress(ValueError):  # nobody has agreed yet
+                    said = dataclasses.asdict(panel.consent)
+                    form.set({name: said[name] for name in form.fields})
             for field in form.fields.values():
                 field.disabled = panel.is_sample
         self._agreed.value = coloured(panel.agreement.said, GREY if panel.agreement.holds else RED)

@@ -219,20 +219,11 @@ class FacesView(View):
         self._beyond = w.HTML()
         self._cells = [self._cell() for _ in range(panel.page_size)]
         columns = f"repeat({COLUMNS}, {THUMB + 16}px)"
-        self.box = w.VBox(
-            [
-                self._count,
-                self._looking(),
-                self._limits(),
-                self._steps(),
-                self.said,
-                w.GridBox(
-                    [cell[0] for cell in self._cells],
-                    layout=w.Layout(grid_template_columns=columns, grid_gap="4px 2px"),
-                ),
-            ],
-            layout=w.Layout(width="100%", max_width="1000px"),
-        )
+        look = {"grid_template_columns": columns, "grid_gap": "4px 2px"}
+        grid = w.GridBox([cell[0] for cell in self._cells], layout=look)
+        rows = [self._looking(), self._limits(), self._steps()]
+        parts = [self._count, *rows, self.said, grid]
+        self.box = w.VBox(parts, layout={"width": "100%", "max_width": "1000px"})
         self._new_limits()
         self.refresh()
 
@@ -280,11 +271,11 @@ class FacesView(View):
 
     def _cell(self) -> tuple[Any, Any, Any, Any]:
         """A thumbnail, a box to tick, and what is known; filled by `refresh`."""
-        layout = self._w.Layout
-        picture = self._w.Image(format="png", layout=layout(width=f"{THUMB}px"))
-        tick = self._w.Checkbox(indent=False, layout=layout(width=f"{THUMB}px", height="24px"))
+        width = f"{THUMB}px"
+        picture = self._w.Image(format="png", layout={"width": width})
+        tick = self._w.Checkbox(indent=False, layout={"width": width, "height": "24px"})
         text = self._w.HTML()
-        cell = self._w.VBox([picture, tick, text], layout=layout(overflow="hidden"))
+        cell = self._w.VBox([picture, tick, text], layout={"overflow": "hidden"})
         number = len(self.fields)
         self.fields[f"tick {number}"] = tick
         self._do_on(tick, lambda: self._ticked(number, bool(tick.value)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import os
 from concurrent.futures import CancelledError
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,11 @@ class SwapView(View):
             if name != "learned_mask" or self._panel.draws_mask:
                 value, words = getattr(self._panel.config, name), WORDS.get(name)
                 made[name] = setting_widget(self, known[name], value, text, (470, 150), words)
-                self.on_change(made[name], lambda value, name=name: self._panel.set({name: value}))
+                self.on_change(made[name], partial(self._set, name))
         return made
+
+    def _set(self, name: str, value: object) -> None:
+        self._panel.set({name: value})
 
     def _tick(self, text: str, name: str) -> Any:
         """A box to tick for an attribute of the panel."""

@@ -221,10 +221,8 @@ class TrainingLoop:
 
     def _check(self) -> None:
         """Score, save and draw."""
-        if (
-            self.trainer.scores
-            and self.trainer.scores[-1][0] == self.trainer.step == self._saved_at
-        ):
+        scores, step = self.trainer.scores, self.trainer.step
+        if scores and scores[-1][0] == step == self._saved_at:
             return  # the last save of the run was this very step
         self.trainer.evaluate(*self.held)
         path = self.save()
@@ -264,9 +262,9 @@ class TrainingLoop:
         if self.save_every is not None:
             return self.save_every
         share = max(1, self.trainer.config.steps // SAVES_A_RUN)
-        return (
-            share if not self._turns else max(1, min(share, int(SAVE_AT_LEAST_S / self._turn_s())))
-        )
+        if not self._turns:
+            return share
+        return max(1, min(share, int(SAVE_AT_LEAST_S / self._turn_s())))
 
 
 def memory_mb(device: torch.device) -> int | None:

@@ -32,18 +32,10 @@ class TrainingView(View):
         titles = "".join(
             f'<span style="flex:1;text-align:center">{html.escape(name)}</span>' for name in columns
         )
-        self.box = w.VBox(
-            [
-                w.HBox(list(self.buttons.values())),
-                self.bar,
-                self.status,
-                self.said,
-                w.HTML(f'<div style="display:flex;width:600px">{titles}</div>'),
-                self.grid,
-                w.HTML(f'<small style="color:{GREY}">AI modified</small>'),
-                self.curve,
-            ]
-        )
+        head = w.HTML(f'<div style="display:flex;width:600px">{titles}</div>')
+        mark = w.HTML(f'<small style="color:{GREY}">AI modified</small>')
+        parts = [self.bar, self.status, self.said, head, self.grid, mark, self.curve]
+        self.box = w.VBox([w.HBox(list(self.buttons.values())), *parts])
 
     def tell(self, step: int, steps: int, text: str) -> None:
         """Show how far it is."""
