@@ -111,18 +111,14 @@ class View:
 class Panel:
     """What a notebook shows as widgets, or where ipywidgets is missing as a text.
 
-    A subclass says by `make_view` what the widgets are, by `plain_text` what else can be done, and
-    calls `refresh` after each change.
+    A subclass makes its widgets in `make_view`, and calls `refresh` after each change.
     """
 
+    methods = ""  # a sentence on what to call where there are no widgets
     _view: Any = None  # the view, once somebody has looked
 
     def make_view(self) -> Any:
         """The panel's `View`."""
-        raise NotImplementedError
-
-    def plain_text(self) -> str:
-        """How the panel is, and by which methods one acts where there are no widgets."""
         raise NotImplementedError
 
     @property
@@ -156,7 +152,7 @@ class Panel:
         if has_widgets():
             display(self.box)
         else:
-            display({"text/plain": self.plain_text()}, raw=True)
+            display({"text/plain": f"{self}\n{self.methods}"}, raw=True)
 
 
 def has_widgets() -> bool:

@@ -183,6 +183,11 @@ class ClipPanel(Panel):
         landmarker: finds the faces; None is MeshLandmarker().
     """
 
+    methods = (
+        "Without ipywidgets, call use_sample(), use_path(path), use_link(link), use_upload(name, "
+        'content), trim(start_s, end_s) and agree("self"), and look at `found` and `consent`.'
+    )
+
     def __init__(
         self, project: Project, person: Person, landmarker: Landmarker | None = None
     ) -> None:
@@ -472,11 +477,3 @@ class ClipPanel(Panel):
     def make_view(self) -> ClipView:
         """Widgets to choose the clip, trim it, see what was found, and say why it may be used."""
         return ClipView(self)
-
-    def plain_text(self) -> str:
-        """What was found, and which methods do without widgets."""
-        return (
-            f"{self.described}\nThe panel needs ipywidgets. Without it, call use_sample(), "
-            "use_path(path), use_link(link), use_upload(name, content), trim(start_s, end_s) and "
-            'agree("self"), and look at `found` and `consent`.'
-        )

@@ -43,11 +43,7 @@ def picture(frame: Image, points: Points) -> Image:
 
 
 class ClipView(View):
-    """Widgets to choose a clip, trim it, see what was found, and say why it may be used.
-
-    Args:
-        panel: the `clip.ClipPanel` whose methods they call.
-    """
+    """Widgets of a `clip.ClipPanel`: choose, trim, see what was found, say why it may be used."""
 
     def __init__(self, panel: Any) -> None:
         super().__init__(panel)

@@ -46,6 +46,12 @@ class FacesPanel(Panel):
             below 1.
     """
 
+    methods = (
+        "Without ipywidgets, look with panel.plot(), panel.go(1) and panel.sort('sharpness'), and "
+        "call panel.drop([3, 5]), panel.drop_below('sharpness', 0.08), panel.drop_duplicates() or "
+        "panel.undo()."
+    )
+
     def __init__(
         self, folder: str | os.PathLike[str], identity: bool | None = None, page_size: int = 24
     ) -> None:
@@ -188,14 +194,6 @@ class FacesPanel(Panel):
     def make_view(self) -> FacesView:
         """Thumbnails, sliders and buttons."""
         return FacesView(self)
-
-    def plain_text(self) -> str:
-        """Which folder it is, and which methods do without widgets."""
-        return (
-            f"{self!r}. Without ipywidgets, look with panel.plot(), panel.go(1) and "
-            "panel.sort('sharpness'), and call panel.drop([3, 5]), "
-            "panel.drop_below('sharpness', 0.08), panel.drop_duplicates() or panel.undo()."
-        )
 
     @property
     def widgets(self) -> dict[str, Any]:

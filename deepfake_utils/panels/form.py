@@ -117,6 +117,8 @@ class ConfigForm(Panel, Generic[Config]):
         ValueError: if a name is not one of its fields.
     """
 
+    methods = "Without ipywidgets, change this form by form.set({...}) and read form.value."
+
     def __init__(
         self,
         config: Config,
@@ -242,12 +244,8 @@ class ConfigForm(Panel, Generic[Config]):
         """Rows of widgets; the last one says what is wrong."""
         return FormView(self, self._known, self._values, self._file, self._words)
 
-    def plain_text(self) -> str:
-        """Which methods do without widgets."""
-        return (
-            "Without ipywidgets, change this form by form.set({...}) and read form.value. "
-            f"Its fields are {', '.join(self._known)}."
-        )
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._values})"
 
     def take_edit(self, name: str, value: Any) -> None:
         """Hold what was typed into a widget, right or wrong."""

@@ -42,6 +42,11 @@ class SwapPanel(Panel):
             replaced by its own swap.
     """
 
+    methods = (
+        'Without ipywidgets, panel.set({"erode": -0.04}) changes settings, panel.show_frame(15.0) '
+        "gives the picture of a frame, and panel.render() writes the video."
+    )
+
     def __init__(
         self,
         clip: Clip | str | os.PathLike[str],
@@ -182,11 +187,3 @@ class SwapPanel(Panel):
     def make_view(self) -> SwapView:
         """Settings beside the picture they give, then the whole clip, then a download."""
         return SwapView(self)
-
-    def plain_text(self) -> str:
-        """Which methods do without widgets."""
-        return (
-            "The panel needs ipywidgets (pip install ipywidgets). Without it, "
-            'panel.set({"erode": -0.04}) changes settings, panel.show_frame(15.0) gives the '
-            "picture of a frame, and panel.render() writes the video."
-        )

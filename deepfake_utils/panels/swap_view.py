@@ -61,11 +61,7 @@ def download_link(path: str | os.PathLike[str]) -> str:
 
 
 class SwapView(View):
-    """Settings beside the picture they give, then the whole clip, then a download.
-
-    Args:
-        panel: the `swap.SwapPanel` whose methods they call.
-    """
+    """Widgets of a `swap.SwapPanel`: settings beside the picture they give, then the film."""
 
     def __init__(self, panel: Any) -> None:
         super().__init__(panel)

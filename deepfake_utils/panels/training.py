@@ -110,11 +110,19 @@ class TrainingPanel(Panel):
         store: where it is saved to; of each store one panel trains at a time.
     """
 
+    methods = (
+        "Without ipywidgets, train by panel.run(), or by panel.start(), panel.pause(), "
+        "panel.save() and panel.stop(); look by panel.grid() and panel.curve()."
+    )
+
     def __init__(self, loop: TrainingLoop) -> None:
         self.trainer, self.store, self._loop = loop.trainer, loop.store, loop
         loop.tell = self._tell
         self._job = Job(_name(self.store), self._work, self._job_moved, self)
         self._blocking = False  # True while `run` keeps the kernel from hearing the buttons
+
+    def __str__(self) -> str:
+        return str(self.status)
 
     @property
     def step(self) -> int:
@@ -264,13 +272,6 @@ class TrainingPanel(Panel):
         self._tell("Start trains; the page may be closed meanwhile")
         return self._view
 
-    def plain_text(self) -> str:
-        """Where it is, and which methods do without widgets."""
-        return (
-            f"{self.status}. Without ipywidgets, train by panel.run(), or by panel.start(), "
-            "panel.pause(), panel.save() and panel.stop(); look by panel.grid() and panel.curve()."
-        )
-
     def _work(self, job: Job[None]) -> None:
         try:
             self._loop(job)
@@ -301,10 +302,8 @@ class TrainingPanel(Panel):
                 text += "; a cell waits for the end: interrupt it to stop and save"
             if text is not None:
                 self._view.say(text, RED if status.state == "failed" else GREY)
-            allowed = {
-                "running": {"Pause", "Stop", "Save"},
-                "paused": {"Start", "Stop", "Save"},
-            }.get(status.state, {"Start", "Save"})
+            known = {"running": {"Pause", "Stop", "Save"}, "paused": {"Start", "Stop", "Save"}}
+            allowed = known.get(status.state, {"Start", "Save"})
             self._view.allow(set() if self._blocking else allowed)
 
 

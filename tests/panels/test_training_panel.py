@@ -15,6 +15,7 @@ from deepfake_utils.autoencoder import FaceSwapAutoencoder
 from deepfake_utils.dataset import FaceDataset, endless_batches
 from deepfake_utils.extraction import load_faces
 from deepfake_utils.files import take_lock
+from deepfake_utils.panels import base
 from deepfake_utils.panels.jobs import working
 from deepfake_utils.panels.training import (
     NetworkChoice,
@@ -277,6 +278,14 @@ def test_the_panel_says_what_went_wrong(make):
     assert panel.wait(20)
     assert "ValueError: expected endless batches" in panel._view.said.value
     assert "failed: step 0" in panel._view.status.value
+
+
+def test_without_ipywidgets_the_methods_are_named(make, monkeypatch, capsys):
+    monkeypatch.setattr(base, "has_widgets", lambda: False)
+    panel = make(steps=5)
+    panel._ipython_display_()
+    said = capsys.readouterr().out
+    assert "ready: step 0 of 5" in said and "panel.run()" in said and panel._view is None
 
 
 # A project ----------------------------------------------------------------------------------
