@@ -77,10 +77,8 @@ class ClipView(View):
         self._link = self._field("Text", "link or Drive id", {"placeholder": "https://..."})
         self._hash = self._field("Text", "SHA-256", {"placeholder": "optional"})
         sample = self.button("use it", panel.use_sample)
-        path, link = (
-            self.button("look there", self._look_there),
-            self.button("download", self._fetch),
-        )
+        path = self.button("look there", self._look_there)
+        link = self.button("download", self._fetch)
         self._rows = {
             "sample": self._row(sample, w.Label("a synthetic person: nobody's face is needed")),
             "upload": self._row(self._upload, w.Label("a long film is better put into a Drive")),

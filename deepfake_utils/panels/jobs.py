@@ -161,14 +161,17 @@ class Job(Generic[Result]):
         """
         while True:
             self._serve()
-            if self._wish == "pause" and self.state != "paused":
+            wish = self._wish
+            if wish == "pause" and self.state != "paused":
                 hold()
             with self._moved:
-                self.state = "paused" if self._wish == "pause" else "running"
+                if self._wish != wish:  # changed meanwhile
+                    continue
+                self.state = "paused" if wish == "pause" else "running"
                 if self._asked:
                     continue
-                if self.state == "running":
-                    return self._wish == "run"
+                if wish != "pause":
+                    return wish == "run"
                 self._moved.notify_all()
                 self._moved.wait()
 
@@ -194,7 +197,7 @@ class Job(Generic[Result]):
                 raise RuntimeError(
                     f"expected no other {self.name}, got one under way; wait for it or stop it"
                 )
-            self.state, self._wish = "running", "run"
+            self.state, self._wish, self._worker = "running", "run", 0
         self.progress = self.error = self.result = None
         self._changed()
 
