@@ -209,10 +209,9 @@ def main() -> None:
     pairs = [next(du.endless_batches(each, 4, device="cpu", seed=3)) for each in faces]
     frame = next(iter(du.read_frames(du.sample_clips().person_a, TEST_START_S + 0.4)))
     swapper = du.Swapper(model, du.MeshLandmarker(), device="cpu")
-from deepfake_utils import marking
     figure = plot_overview(swapper, *pairs, frame)
-    origin = writing.Origin(None, None, model.consent)
-    print(writing.save_figure(HERE / "images" / "how_it_works.png", figure, origin=origin))
+    origin = marking.Origin(None, None, model.consent)
+    print(marking.save_figure(HERE / "images" / "how_it_works.png", figure, origin=origin))
 
 
 if __name__ == "__main__":

@@ -102,7 +102,6 @@ def test_swapped_faces_leave_through_one_door():
         "lessons.attacks": {"add_stream", "imencode"},  # in memory
         "plotting": {"savefig"},  # in memory
         "panels.base": {"imencode"},  # in memory
-        "panels": {"savefig"},  # in memory
         "panels.form_view": {"save"},  # settings
         "panels.training_loop": {"save"},  # checkpoints
         "training.trainer": users.get("training.trainer", set()),  # checkpoints

@@ -1,4 +1,4 @@
-"""Whose clip it is, which part of it, and on what ground: chosen, checked and remembered."""
+"""A person's clip: chosen, looked at, trimmed, agreed on and cut out, by calls or by widgets."""
 
 from __future__ import annotations
 
@@ -6,27 +6,173 @@ import dataclasses
 import logging
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, get_args
+from typing import Any, BinaryIO, NamedTuple, get_args
+
+import numpy as np
 
 from ..consent import Basis, Subject, write_consent
 from ..extraction import FACES_FILE, ExtractionReport, extract_clip
 from ..images import Image, Points
 from ..landmarks import Landmarker, MeshLandmarker
 from ..runs.project import Clip, Person, Project
-from ..samples import TEST_START_S, sample_clips, sample_consent
+from ..samples import TEST_START_S
 from ..tracking.people import FaceChoice
-from .clip_facts import ClipFacts, look_at
-from .downloads import Progress, download
-from .places import find_path, list_videos, no_clip, no_video, save_upload
+from ..video import VideoInfo, read_timed_frames, read_video_info
+from .base import Panel
+from .clip_view import PLACES, ClipView
+from .downloads import download
+from .places import find_path, sample_of, save_upload, videos_at
 
 logger = logging.getLogger(__name__)
 
 DRIVE_ID = r"[\w-]{20,}"  # what Google calls a file
+SHORT_S = 5.0  # from a shorter part a network learns few expressions
+LOW_PX = 80.0  # a lower face has little to learn from
 
 
-class DataChoice:
-    """The clip of one person of a project, chosen by plain methods; `DataPanel` adds the buttons.
+@dataclass(frozen=True)
+class ClipFacts:
+    """What was found in the part of a clip that is used."""
+
+    info: VideoInfo  # of the whole file
+    start_s: float  # the part that is used
+    end_s: float
+    faces: tuple[int, int, int]  # how many in its first, middle and last frame
+    face_px: float  # height of the largest face's 68 points, the highest of the three; 0: no face
+
+    @property
+    def frames(self) -> int:
+        """About how many frames the part has."""
+        return max(1, round((self.end_s - self.start_s) * self.info.fps))
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What may spoil the result, in sentences."""
+        said = []
+        missing = self._places(seen=False)
+        if len(missing) == 3:
+            said.append(
+                "No face was found in its first, middle and last frame: choose another part, or "
+                "a clip in which one face is well lit and turned to the camera."
+            )
+        elif missing:
+            said.append(
+                f"No face was found in the {_listed(missing)} frame: frames that show "
+                "nobody are skipped; trim the clip if there are many."
+            )
+        if max(self.faces) > 1:
+            said.append(
+                "Several people are seen: the largest face is taken; if that is the wrong one, "
+                "trim it to a part that shows one person, or say where the right one is, in shares "
+                "of width and height: panel.extract(where=(0.8, 0.4))."
+            )
+        if 0.0 < self.face_px < LOW_PX:
+            said.append(f"The face is only {self.face_px:.0f} pixels high: come nearer.")
+        if self.end_s - self.start_s < SHORT_S:
+            said.append(
+                f"It is only {self.end_s - self.start_s:.1f} s long: 15 to 60 seconds train better."
+            )
+        return tuple(said)
+
+    @property
+    def described(self) -> str:
+        """All of it, with advice, one sentence on each line."""
+        return "\n".join([f"{self}.", *self.advice])
+
+    def __str__(self) -> str:
+        info = self.info
+        sound = "with sound" if info.has_audio else "without sound"
+        found = self._places(seen=True)
+        seen = f"a face in the {_listed(found)} frame" if found else "no face"
+        return (
+            f"{info.path.name}: {info.width}x{info.height}, {info.fps:.4g} frames a second, "
+            f"{info.duration_s:.1f} s, {sound}; used from {self.start_s:.1f} to {self.end_s:.1f} "
+            f"s, {seen}"
+        )
+
+    def _places(self, seen: bool) -> list[str]:
+        return [name for name, n in zip(PLACES, self.faces, strict=True) if seen == (n > 0)]
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What a notebook shows of it."""
+        printer.text(self.described)
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def look_at(clip: Clip, landmarker: Landmarker) -> tuple[ClipFacts, list[Image], list[Points]]:
+    """Read a clip's facts, and look for faces in three frames of the part that is used.
+
+    Args:
+        clip: the file, and which part of it.
+        landmarker: frame -> list of (68, 2) points, the largest face first.
+
+    Returns:
+        The facts; the part's first, middle and last frame, (H, W, 3) RGB uint8; and the points
+        (68, 2) of the largest face in each, (0, 2) where there is none.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError: if there is no such file.
+        ValueError: if it is no video, is damaged there, or the part is not inside it.
+    """
+    path = Path(clip.path)
+    info = read_video_info(path)
+    if clip.start_s >= info.duration_s:
+        raise ValueError(
+            f"start_s: expected less than the clip's length ({info.duration_s:.2f} s), got "
+            f"{clip.start_s}"
+        )
+    end_s = min(info.duration_s, clip.end_s or info.duration_s)
+    last_s = max(clip.start_s, end_s - 0.5 / info.fps)  # the end itself is not included
+    moments = (clip.start_s, (clip.start_s + end_s) / 2, last_s)
+    frames = [frame_at(info, time_s) for time_s in moments]
+    found = [landmarker(frame) for frame in frames]
+    points = [faces[0] if faces else np.empty((0, 2)) for faces in found]
+    high = max((float(np.ptp(each[:, 1])) for each in points if len(each)), default=0.0)
+    first, middle, last = (len(faces) for faces in found)
+    return ClipFacts(info, clip.start_s, end_s, (first, middle, last), high), frames, points
+
+
+def frame_at(info: VideoInfo, time_s: float) -> Image:
+    """The frame that is seen at a time, or the last one before it, (H, W, 3) RGB uint8.
+
+    Raises:
+        ValueError: if there is none, or the data is damaged there.
+    """
+    frame_s = 1.0 / info.fps
+    problem: ValueError | None = None
+    for back_s in (frame_s, 1.0, 10.0):  # uneven rates, and lengths that a container only guesses
+        begin_s, seen = max(0.0, time_s - back_s), None
+        try:
+            for frame in read_timed_frames(info.path, begin_s):
+                if seen is not None and frame.time_s > time_s + 1e-3:  # containers round to 1 ms
+                    break
+                seen = frame.image
+        except ValueError as error:
+            problem = error
+        else:
+            if seen is not None:
+                return seen
+    raise ValueError(str(problem)) from problem
+
+
+class Agreement(NamedTuple):
+    """Whether a face may be used."""
+
+    holds: bool
+    said: str  # why, or what is missing
+
+
+class ClipPanel(Panel):
+    """The clip of one person of a project, chosen by plain methods or by widgets that call them.
+
+        panel = ClipPanel(project, "a")
+        panel  # shows the widgets
+        panel.use_path("me.mp4")  # what they do can be called, too
 
     It starts with the clip that the project remembers, else with the sample clip. Each choice is
     looked at first: what is no video, or a damaged one, is refused and the earlier choice stays.
@@ -36,6 +182,11 @@ class DataChoice:
         person: "a" is in the video, "b" is whose face is put there.
         landmarker: finds the faces; None is MeshLandmarker().
     """
+
+    methods = (
+        "Without ipywidgets, call use_sample(), use_path(path), use_link(link), use_upload(name, "
+        'content), trim(start_s, end_s) and agree("self"), and look at `found` and `consent`.'
+    )
 
     def __init__(
         self, project: Project, person: Person, landmarker: Landmarker | None = None
@@ -55,7 +206,7 @@ class DataChoice:
         Raises:
             FileNotFoundError: if the package was installed without its data.
         """
-        return self._take(Clip(str(self.sample)))
+        return self._take(Clip(str(sample_of(self.person)[0])))
 
     def use_path(self, path: str | os.PathLike[str]) -> ClipFacts:
         """Take a file; of a folder, the first video.
@@ -69,20 +220,18 @@ class DataChoice:
         """
         return self._take(Clip(str(self.videos(path)[0])))
 
-    def use_link(
-        self, link: str, sha256: str | None = None, progress: Progress | None = None
-    ) -> ClipFacts:
-        """Take what a link leads to; it is downloaded into the project, once.
+    def use_link(self, link: str, sha256: str | None = None) -> ClipFacts:
+        """Take what a link leads to; it is downloaded into the project, once, with a bar.
 
         Args:
             link: to a video or an archive with one, in Google Drive or elsewhere; or the id of a
                 file in Google Drive.
             sha256: what the file's SHA-256 must be; None does not check.
-            progress: as of `downloading.download`, which see for more errors, too.
 
         Raises:
-            ConnectionError: if it could not be fetched, or broke off; then it goes on from there
-                when this is called again.
+            ConnectionError: if it could not be fetched, or broke off; when this is called again,
+                one from Google Drive goes on from there, others begin anew.
+            OSError: if the disk has no room for it.
             ValueError: if it is no link, no video, or not what `sha256` says.
         """
         link = link.strip()
@@ -91,8 +240,7 @@ class DataChoice:
                 f"expected a link that begins with https://, or the id of a file in Google Drive, "
                 f"got {link!r}; give files on this machine as a path"
             )
-        path = download(link, self.project.clips_folder, sha256 or None, progress)
-        return self.use_path(str(path))
+        return self.use_path(download(link, self.project.clips_folder, sha256 or None))
 
     def use_upload(self, name: str, content: bytes | memoryview | BinaryIO) -> ClipFacts:
         """Take a file that came from the browser; it is written into the project, piece by piece.
@@ -122,18 +270,11 @@ class DataChoice:
         Raises:
             ValueError: if there is no such part.
         """
-        length_s = self.found.info.duration_s
-        whole = end_s is None or end_s >= length_s
-        end_s = None if whole else end_s
+        if end_s is not None and end_s >= self.found.info.duration_s:
+            end_s = None
         return self._take(dataclasses.replace(self.clip, start_s=start_s, end_s=end_s))
 
     # Seeing -----------------------------------------------------------------------------------
-
-    @property
-    def sample(self) -> Path:
-        """The sample clip of this person."""
-        clips = sample_clips()
-        return clips.person_a if self.person == "a" else clips.person_b
 
     @property
     def landmarker(self) -> Landmarker:
@@ -150,7 +291,7 @@ class DataChoice:
     @property
     def is_sample(self) -> bool:
         """Whether it is the sample clip."""
-        return Path(self.clip.path) == self.sample.absolute()
+        return Path(self.clip.path) == sample_of(self.person)[0].absolute()
 
     @property
     def training_clip(self) -> Clip:
@@ -188,15 +329,22 @@ class DataChoice:
             FileNotFoundError: if there is none.
             ValueError: if it is empty, or a link.
         """
-        found = find_path(path).absolute()
-        if not found.is_dir():
-            if not found.is_file():
-                raise no_clip(found)
-            return [found]
-        clips = list_videos(found)
-        if not clips:
-            raise no_video(found)
-        return clips
+        return videos_at(find_path(path).absolute())
+
+    @property
+    def described(self) -> str:
+        """What was found in the clip, with advice, or what is wrong with it, in sentences."""
+        try:
+            said = self.found.described
+        except (OSError, ValueError) as error:
+            return str(error)
+        if self.training_clip != self.clip:
+            end_s = self.training_clip.end_s
+            said += f"\nTrained on up to {end_s} s; the rest is kept for the test."
+        return said
+
+    def __str__(self) -> str:
+        return f"{self.described}\n{self.agreement.said}"
 
     # Agreeing, and cutting out the faces ------------------------------------------------------
 
@@ -208,7 +356,7 @@ class DataChoice:
             ValueError: until `agree` was called for this clip.
         """
         if self.is_sample:
-            return sample_consent("A" if self.person == "a" else "B")
+            return sample_of(self.person)[1]
         said = self.project.read("consents", {}).get(self.person, {})
         if said.get("clip") != self.clip.path:
             raise ValueError(
@@ -217,6 +365,22 @@ class DataChoice:
                 f"{get_args(Basis)}"
             )
         return Subject(**said["subject"])
+
+    @property
+    def agreement(self) -> Agreement:
+        """Whether the face in the clip may be used, and why, or what is to be done first."""
+        if self.is_sample:
+            return Agreement(True, "It may be used: synthetic, nothing is to be done.")
+        try:
+            subject = self.consent
+        except ValueError:
+            missing = "It may not be used yet: choose why it may; nothing is trained without it."
+            return Agreement(False, missing)
+        try:
+            subject.check()
+        except PermissionError as error:
+            return Agreement(False, f"It may not be used: {error}.")
+        return Agreement(True, f"It may be used: {subject.basis}, remembered for this clip.")
 
     def agree(self, subject: Subject | Basis | None) -> None:
         """Say whose face the chosen clip shows and why it may be used; for this clip only.
@@ -234,6 +398,7 @@ class DataChoice:
             said = {"clip": self.clip.path, "subject": dataclasses.asdict(subject)}
         everybody = self.project.read("consents", {})
         self.project.write("consents", {**everybody, self.person: said})
+        self.refresh()
 
     def extract(
         self,
@@ -268,25 +433,6 @@ class DataChoice:
             logger.info("%s holds the faces of this clip already", folder)
             write_consent(folder, consent)
             return ExtractionReport(folder, **earlier["report"])
-        choose = None if where is None else FaceChoice("position", where, "shares")
-        report = self._extract(clip, folder, stride, size, consent, choose)
-        counts = dataclasses.asdict(report)
-        del counts["folder"]
-        made = {"asked": asked, "report": counts}
-        self.project.write("extracted", {**everybody, self.person: made})
-        return report
-
-    # ------------------------------------------------------------------------------------------
-
-    def _extract(
-        self,
-        clip: Clip,
-        folder: Path,
-        stride: int,
-        size: int,
-        consent: Subject,
-        choose: FaceChoice | None,
-    ) -> ExtractionReport:
         from tqdm.auto import tqdm
 
         with tqdm(desc=f"person {self.person}", unit="frame") as bar:
@@ -295,19 +441,22 @@ class DataChoice:
                 bar.total = about
                 bar.update(done - bar.n)
 
-            return extract_clip(
+            part = clip.start_s, clip.end_s, stride, size
+            report = extract_clip(
                 clip.path,
                 folder,
                 self.landmarker,
-                clip.start_s,
-                clip.end_s,
-                stride,
-                size,
+                *part,
                 overwrite=True,
-                choose=choose,
+                choose=None if where is None else FaceChoice("position", where, "shares"),
                 consent=consent,
                 progress=show,
             )
+        counts = dataclasses.asdict(report)
+        del counts["folder"]
+        made = {"asked": asked, "report": counts}
+        self.project.write("extracted", {**everybody, self.person: made})
+        return report
 
     def _take(self, clip: Clip) -> ClipFacts:
         """Look at a clip, and if it is one, remember it."""
@@ -315,6 +464,7 @@ class DataChoice:
         seen = look_at(clip, self.landmarker)
         self.project.choose_clip(self.person, clip)
         self._seen = (clip, *seen)
+        self.refresh()
         return self.found
 
     def _look(self) -> tuple[ClipFacts, list[Image], list[Points]]:
@@ -322,3 +472,9 @@ class DataChoice:
         if self._seen is None or self._seen[0] != clip:
             self._seen = (clip, *look_at(clip, self.landmarker))
         return self._seen[1:]
+
+    # The panel --------------------------------------------------------------------------------
+
+    def make_view(self) -> ClipView:
+        """Widgets to choose the clip, trim it, see what was found, and say why it may be used."""
+        return ClipView(self)

@@ -1,20 +1,18 @@
-"""The widgets of `data_panel`, for ipywidgets 7 and 8; what they do is in `data_choice`."""
+"""The widgets of a `clip.ClipPanel`, for ipywidgets 7 and 8."""
 
 from __future__ import annotations
 
-import html
+import contextlib
+import dataclasses
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import cv2
 import numpy as np
 
-from ..consent import Audience, Subject
 from ..images import Image, Points
-from .base import png_bytes
-from .clip import DataChoice
-from .clip_facts import PLACES
-from .clip_words import GROUNDS, PROBLEMS, agreement, describe
+from .base import GREY, RED, View, coloured, png_bytes
+from .form import consent_form
 from .places import uploaded
 
 WHO = {"a": "Person A, who is in the video", "b": "Person B, whose face is put there"}
@@ -24,6 +22,7 @@ WAYS = {
     "a path or a folder, also in Drive": "path",
     "a link": "link",
 }
+PLACES = ("first", "middle", "last")  # of the frames that are shown
 PICTURE_PX = 300  # width of each of the three pictures
 
 
@@ -43,152 +42,106 @@ def picture(frame: Image, points: Points) -> Image:
     return np.asarray(small, np.uint8)
 
 
-class DataWidgets:
-    """The widgets of one panel; `box` holds them.
+class ClipView(View):
+    """Widgets of a `clip.ClipPanel`: choose, trim, see what was found, say why it may be used."""
 
-    Args:
-        panel: whose methods they call.
-    """
-
-    def __init__(self, panel: DataChoice) -> None:
-        import ipywidgets as widgets
-
-        self._widgets, self._panel = widgets, panel
-        self._filling = False  # true while the sliders are set by us
+    def __init__(self, panel: Any) -> None:
+        super().__init__(panel)
+        w = self._w
         self._choices()
         self._trimming()
-        self._agreeing()
-        look = widgets.Layout(
-            width="100%", max_width="980px", border="1px solid #ccc", padding="8px"
-        )
-        title = widgets.HTML(f"<b>{WHO[panel.person]}</b>")
-        parts = [title, self._way, *self._rows.values(), self._progress, self._output, self._said]
-        self.box = widgets.VBox([*parts, self._pictures, self._sliders, self._form], layout=look)
+        self._form = consent_form(id=panel.person.upper())
+        self._form.edited = self._agree
+        self._agreed, self._agreed_for = w.HTML(), ""  # what is said, and of which clip
+        title = w.HTML(f"<b>{WHO[panel.person]}</b>")
+        ground = w.HTML("<b>Whose face it is, and why it may be used</b>")
+        parts = [title, self._way, *self._rows.values(), self._output, self.said, self._pictures]
+        parts += [self._sliders, ground, self._form.box, self._agreed]
+        look = {"width": "100%", "max_width": "980px", "border": "1px solid #ccc", "padding": "8px"}
+        self.box = w.VBox(parts, layout=look)
         self._show_way()
         self.refresh()
 
     # What they are ----------------------------------------------------------------------------
 
     def _choices(self) -> None:
-        w = self._widgets
-        start = "sample" if not self._panel.project.clips or self._is_sample() else "path"
-        self._way = w.Dropdown(
-            options=list(WAYS.items()), value=start, **_labelled(w, "take the clip from")
+        w, panel = self._w, self._panel
+        self._way = self._field(
+            "Dropdown",
+            "take the clip from",
+            {"options": list(WAYS.items()), "value": "sample" if panel.is_sample else "path"},
         )
         self._upload = w.FileUpload(accept="video/*,.mkv", multiple=False, description="choose")
-        self._path = w.Text(placeholder="me.mp4, clips/ or drive:clips", **_labelled(w, "path"))
-        self._videos = w.Dropdown(options=[("-", "")], **_labelled(w, "video in the folder"))
-        self._link = w.Text(placeholder="https://...", **_labelled(w, "link or Drive id"))
-        self._hash = w.Text(placeholder="optional", **_labelled(w, "SHA-256"))
-        sample, path, link = (
-            w.Button(description=text) for text in ("use it", "look there", "download")
-        )
+        self._path = self._field("Text", "path", {"placeholder": "me.mp4, clips/ or drive:clips"})
+        self._videos = self._field("Dropdown", "video in the folder", {"options": [("-", "")]})
+        self._link = self._field("Text", "link or Drive id", {"placeholder": "https://..."})
+        self._hash = self._field("Text", "SHA-256", {"placeholder": "optional"})
+        sample = self.button("use it", panel.use_sample)
+        path = self.button("look there", self._look_there)
+        link = self.button("download", self._fetch)
         self._rows = {
-            "sample": _row(w, [sample, w.Label("a synthetic person: nobody's face is needed")]),
-            "upload": _row(w, [self._upload, w.Label("a long film is better put into a Drive")]),
-            "path": w.VBox([_row(w, [self._path, path]), self._videos]),
-            "link": w.VBox([_row(w, [self._link, link]), self._hash]),
+            "sample": self._row(sample, w.Label("a synthetic person: nobody's face is needed")),
+            "upload": self._row(self._upload, w.Label("a long film is better put into a Drive")),
+            "path": w.VBox([self._row(self._path, path), self._videos]),
+            "link": w.VBox([self._row(self._link, link), self._hash]),
         }
-        self._progress = w.IntProgress(max=1000, **_labelled(w, "download"))
-        self._progress.layout.display = "none"
-        self._output = w.Output()  # what Drive and an older gdown say of themselves
-        self._said = w.HTML()
+        self._output = w.Output()  # the bar of a download, and what Drive says of itself
         self._way.observe(lambda _: self._show_way(), "value")
-        sample.on_click(lambda _: self._do(self._panel.use_sample))
-        path.on_click(lambda _: self._do(self._look_there))
-        link.on_click(lambda _: self._do(self._fetch))
-        self._upload.observe(lambda _: self._do(self._take_upload), "value")
-        self._videos.observe(lambda _: self._do(self._take_video), "value")
+        self.on_change(self._upload, lambda _: self._take_upload())
+        self.on_change(self._videos, panel.use_path)
 
     def _trimming(self) -> None:
-        w = self._widgets
-        wide, third = w.Layout(width="100%"), w.Layout(width="33%")
-        self._images = [w.Image(format="png", layout=wide) for _ in PLACES]
+        w = self._w
+        self._images = [w.Image(format="png", layout={"width": "100%"}) for _ in PLACES]
         self._captions = [w.Label() for _ in PLACES]
         columns = zip(self._images, self._captions, strict=True)
-        self._pictures = w.HBox([w.VBox(column, layout=third) for column in columns])
+        self._pictures = w.HBox([w.VBox(column, layout={"width": "33%"}) for column in columns])
+        span = {"max": 1.0, "step": 0.1, "readout_format": ".1f", "continuous_update": False}
         self._start, self._end = (
-            w.FloatSlider(
-                min=0.0,
-                max=1.0,
-                step=0.1,
-                continuous_update=False,
-                readout_format=".1f",
-                **_labelled(w, name),
-            )
-            for name in ("start / s", "end / s")
+            self._field("FloatSlider", name, span) for name in ("start / s", "end / s")
         )
-        self._sliders = _row(w, [self._start, self._end])
+        self._sliders = self._row(self._start, self._end)
         for slider in (self._start, self._end):
-            slider.observe(lambda _: self._do(self._trim), "value")
+            self.on_change(slider, lambda _: self._trim())
 
-    def _agreeing(self) -> None:
-        w = self._widgets
-        known, self._agreed_for = [("choose ...", ""), *GROUNDS.items()], ""
-        self._fields = {
-            "basis": w.Dropdown(options=known, **_labelled(w, "why it may be used")),
-            "id": w.Text(**_labelled(w, "a letter, no name")),
-            "audience": w.Dropdown(options=get_args(Audience), **_labelled(w, "for whom")),
-            "expires": w.Text(placeholder="YYYY-MM-DD", **_labelled(w, "holds until")),
-        }
-        self._agreed = w.HTML()
-        self._form = w.VBox(
-            [
-                w.HTML("<b>Whose face it is, and why it may be used</b>"),
-                _row(w, [self._fields["basis"], self._fields["id"]]),
-                _row(w, [self._fields["audience"], self._fields["expires"]]),
-                self._agreed,
-            ]
-        )
-        for field in self._fields.values():
-            field.observe(lambda _: self._agree(), "value")
+    def _field(self, kind: str, text: str, values: dict[str, Any]) -> Any:
+        return self.field(kind, text, 415, values, "140px")
+
+    def _row(self, *children: Any) -> Any:
+        """Side by side, or below each other where the page is narrow."""
+        return self._w.HBox(children, layout={"flex_flow": "row wrap"})
 
     # What they do -----------------------------------------------------------------------------
 
-    def _do(self, action: Callable[[], object]) -> None:
-        """Run what a widget asks for; what goes wrong is said in the panel."""
-        if self._filling:
-            return
-        self._say("a moment ...")
+    def attempt(self, act: Callable[[], object]) -> None:
+        """As `View.attempt`, with a word that it may take a moment; it can be interrupted."""
+        self.say("a moment ...")
         with self._output:  # it swallows what is raised inside, so nothing may be
             try:
-                action()
-                self.refresh()
-            except PROBLEMS as error:
-                self._say(str(error), "#b00020")
+                super().attempt(act)
             except KeyboardInterrupt:
-                self._say("stopped; what has come of a download is kept", "#b00020")
-        self._progress.layout.display = "none"
+                self.say("stopped", RED)
         self._output.clear_output()
 
     def _look_there(self) -> None:
         """Take what the path names; of a folder, list the videos and take the first."""
         found = self._panel.videos(self._path.value)
-        self._fill(self._videos, options=[(path.name, str(path)) for path in found])
+        self.fill(self._videos, {"options": [(path.name, str(path)) for path in found]})
         self._videos.layout.display = "none" if len(found) < 2 else None
         self._panel.use_path(str(found[0]))
-
-    def _take_video(self) -> None:
-        self._panel.use_path(self._videos.value)
 
     def _take_upload(self) -> None:
         for name, content in uploaded(self._upload.value):
             self._panel.use_upload(name, content)
         # So that the browser's copy does not stay in memory.
         if hasattr(self._upload, "_counter"):  # ipywidgets 7
-            self._fill(self._upload, metadata=[], data=[], _counter=0)
+            self.fill(self._upload, {"metadata": [], "data": [], "_counter": 0})
         else:
-            self._fill(self._upload, value=())
+            self.fill(self._upload, {"value": ()})
 
     def _fetch(self) -> None:
-        self._progress.value = 0
-        self._progress.layout.display = None
-        self._panel.use_link(self._link.value, self._hash.value.strip() or None, self._tell)
-
-    def _tell(self, done: int, total: int | None) -> None:
-        self._progress.value = round(1000 * done / total) if total else 0
-        known = f" of {total / 1e6:.1f}" if total else ""
-        self._say(f"{done / 1e6:.1f}{known} MB; interrupt the kernel to stop, it can go on later")
+        self.say("downloading; interrupt the kernel to stop")
+        self._panel.use_link(self._link.value, self._hash.value.strip() or None)
 
     def _trim(self) -> None:
         end_s = self._end.value
@@ -196,84 +149,46 @@ class DataWidgets:
         self._panel.trim(self._start.value, None if whole else end_s)
 
     def _agree(self) -> None:
-        if self._filling:
-            return
-        values = {name: field.value for name, field in self._fields.items()}
-        try:
-            self._panel.agree(Subject(**values) if values["basis"] else None)
-        except PROBLEMS as error:
-            self._agreed.value = _coloured(str(error), "#b00020")
+        """Take what the form says; what is wrong with it, it says itself."""
+        basis = self._form.fields["basis"].value
+        if not self._quiet and (not basis or not self._form.problem):
+            self.attempt(lambda: self._panel.agree(self._form.value if basis else None))
 
     # What they show ---------------------------------------------------------------------------
-
-    def _say(self, text: str, colour: str = "#333") -> None:
-        self._said.value = _coloured(text, colour)
-
-    def _fill(self, widget: Any, **values: object) -> None:
-        """Set a widget without its doing anything."""
-        self._filling = True
-        try:
-            for name, value in values.items():
-                setattr(widget, name, value)
-        finally:
-            self._filling = False
 
     def _show_way(self) -> None:
         for name, row in self._rows.items():
             row.layout.display = None if name == self._way.value else "none"
 
-    def _is_sample(self) -> bool:
-        return self._panel.is_sample
-
-    def _subject(self) -> Subject | None:
-        try:
-            return self._panel.consent
-        except ValueError:
-            return None
-
     def refresh(self) -> None:
         """Show what was found in the clip."""
+        panel = self._panel
         self._videos.layout.display = "none" if len(self._videos.options) < 2 else None
         try:
-            found = self._panel.found
-        except PROBLEMS as error:
-            self._say(str(error), "#b00020")
+            found = panel.found
+        except (OSError, ValueError) as error:
+            self.say(str(error), RED)
             return
-        self._say(describe(self._panel), "#333" if any(found.faces) else "#b00020")
+        self.say(panel.described, GREY if any(found.faces) else RED)
         moments = (found.start_s, (found.start_s + found.end_s) / 2, found.end_s)
-        frames, points = self._panel.frames, self._panel.points
         for index, image in enumerate(self._images):
-            image.value = png_bytes(picture(frames[index], points[index]))
-            seen = ("no face", "a face")[len(points[index]) > 0]
+            points = panel.points[index]
+            image.value = png_bytes(picture(panel.frames[index], points))
+            seen = "a face" if len(points) else "no face"
             self._captions[index].value = f"{PLACES[index]} frame, {moments[index]:.1f} s: {seen}"
-        length_s = found.info.duration_s
-        self._fill(self._start, max=length_s, value=found.start_s)
-        self._fill(self._end, max=length_s, value=found.end_s)
+        for slider, value in ((self._start, found.start_s), (self._end, found.end_s)):
+            self.fill(slider, {"max": found.info.duration_s, "value": value})
         self._show_consent()
 
     def _show_consent(self) -> None:
-        sample, subject, clip = self._is_sample(), self._subject(), self._panel.clip.path
-        if clip != self._agreed_for:  # else what is being written stays
-            self._agreed_for, start = clip, subject or Subject(self._panel.person.upper())
-            for name, field in self._fields.items():
-                self._fill(field, value=getattr(start, name) or "", disabled=sample)
-            if subject is None:
-                self._fill(self._fields["basis"], value="")
-        holds, text = agreement(self._panel)
-        self._agreed.value = _coloured(text, "#333" if holds else "#b00020")
-
-
-def _labelled(widgets: Any, text: str) -> dict[str, Any]:
-    """Description and look that all fields share."""
-    look = {"style": {"description_width": "140px"}, "layout": widgets.Layout(width="415px")}
-    return {"description": text, **look}
-
-
-def _row(widgets: Any, children: list[Any]) -> Any:
-    """Side by side, or below each other where the page is narrow."""
-    return widgets.HBox(children, layout=widgets.Layout(flex_flow="row wrap"))
-
-
-def _coloured(text: str, colour: str) -> str:
-    lines = "<br>".join(html.escape(text).splitlines())
-    return f'<div style="color:{colour};max-width:950px;line-height:1.4">{lines}</div>'
+        panel, form = self._panel, self._form
+        if panel.clip.path != self._agreed_for:  # else what is being written stays
+            self._agreed_for = panel.clip.path
+            with self.quietly():
+                form.reset()
+                with contextlib.suppress(ValueError):  # nobody has agreed yet
+                    said = dataclasses.asdict(panel.consent)
+                    form.set({name: said[name] for name in form.fields})
+            for field in form.fields.values():
+                field.disabled = panel.is_sample
+        self._agreed.value = coloured(panel.agreement.said, GREY if panel.agreement.holds else RED)

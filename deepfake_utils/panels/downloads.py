@@ -1,53 +1,47 @@
-"""Downloads that show how far they are, go on where they broke off, and are checked."""
+"""Files from links: fetched once, checked by their hash, and unpacked if they are archives."""
 
 from __future__ import annotations
 
-import hashlib
+import gzip
 import http.client
-import inspect
-import json
-import logging
 import os
 import re
 import shutil
-import time
+import tarfile
+import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeAlias
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
 
-from .archives import ARCHIVES, unpack
+from torch.hub import download_url_to_file
 
-logger = logging.getLogger(__name__)
+from ..files import read_json, sha256_of, write_json
 
-Progress: TypeAlias = Callable[[int, int | None], None]  # (bytes so far, of how many if known)
-
-PART_FILE, PART_NOTE = "download.part", "download.json"  # what has come; what is known of it
 DONE_FILE = "link.json"  # what a finished download is
-PIECE = 1 << 20  # bytes read at once
-TRIES = 4  # that bring nothing, one after another, before giving up
-TIMEOUT_S = 30.0  # without a single byte
+TIMEOUT_S = 30.0  # until a server answers
+NETWORK = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
+LOCKED = RuntimeError  # how zipfile says that it needs a password, or another way of unpacking
+SYMLINK = 0xA  # the file type that zip keeps in the top four bits of `external_attr`
 
 
 def download(
-    source: str,
-    folder: str | os.PathLike[str] = "downloads",
-    sha256: str | None = None,
-    progress: Progress | None = None,
+    source: str, folder: str | os.PathLike[str] = "downloads", sha256: str | None = None
 ) -> Path:
-    """Fetch a file from Google Drive or any address; an archive is unpacked.
+    """Fetch a file from Google Drive or any address, with a bar; an archive is unpacked.
 
-    Each link has a folder of its own, so that files of one name do not meet. A download that broke
-    off is kept there, and goes on from that point when the same link is asked for again; one that
-    is complete is not fetched again.
+    Each link has a folder of its own, so that files of one name do not meet. What is complete is
+    not fetched again. Of a download that broke off or was interrupted, one from Google Drive goes
+    on from there when the same link is asked for again; one from elsewhere begins anew.
 
     Args:
         source: a link, or the id of a file in Google Drive.
         folder: where to put it; made if missing.
         sha256: what the file's SHA-256 must be; None does not check.
-        progress: is told (bytes so far, bytes in all or None); None shows a bar.
 
     Returns:
         The file, or the folder that an archive was unpacked to.
@@ -59,29 +53,25 @@ def download(
             has members that would leave the folder.
     """
     source = source.strip()
-    place = Path(folder) / f"link-{hashlib.sha256(source.encode()).hexdigest()[:10]}"
+    place = Path(folder) / f"link-{sha256_of(source.encode())[:10]}"
     path = _finished(place)
     if path is None:
         place.mkdir(parents=True, exist_ok=True)
         drive_id = _drive_id(source)
-        if drive_id is None:
-            path = _fetch(source, place, progress)
-        else:
-            path = _fetch_from_drive(drive_id, source, place, progress)
+        path = _fetch(source, place) if drive_id is None else _fetch_drive(drive_id, source, place)
         try:
             _check_hash(path, sha256, source)
         except ValueError:
-            path.unlink()  # else the next try would take it for complete
+            path.unlink()  # it is of no use
             raise
         note = {"source": source, "name": path.name, "bytes": path.stat().st_size}
-        (place / DONE_FILE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+        write_json(place / DONE_FILE, note, indent=2)
     else:
         _check_hash(path, sha256, source)
-    suffix = next((end for end in ARCHIVES if path.name.lower().endswith(end)), "")
-    if not suffix:
-        return path
-    unpacked = path.with_name(path.name[: -len(suffix)])
-    return unpacked if unpacked.is_dir() else unpack(path)
+    unpacked = _unpacked(path)
+    if unpacked is None or unpacked.is_dir():
+        return unpacked or path
+    return unpack(path)
 
 
 def _drive_id(source: str) -> str | None:
@@ -96,45 +86,29 @@ def _drive_id(source: str) -> str | None:
 
 def _finished(place: Path) -> Path | None:
     """The file that was downloaded to a link's folder, if it is still there as it was."""
-    note = _read_note(place / DONE_FILE)
-    path = place / Path(str(note.get("name", ""))).name
-    if not note or not path.is_file() or path.stat().st_size != note.get("bytes"):
-        return None
-    return path
-
-
-def _read_note(path: Path) -> dict[str, Any]:
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
+        note = read_json(place / DONE_FILE, "download it again")
     except (OSError, ValueError):  # none, or half of one: then nothing is known
-        return {}
-    return note if isinstance(note, dict) else {}
+        return None
+    path = place / Path(str(note.get("name", ""))).name
+    return path if path.is_file() and path.stat().st_size == note.get("bytes") else None
 
 
 def _check_hash(path: Path, sha256: str | None, source: str) -> None:
-    if sha256 is None:
-        return
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while piece := file.read(PIECE):
-            digest.update(piece)
-    if digest.hexdigest() != sha256.strip().lower():
+    if sha256 is not None and (found := sha256_of(path)) != sha256.strip().lower():
         raise ValueError(
-            f"expected SHA-256 {sha256} of what {source!r} leads to, got {digest.hexdigest()}; do "
-            "not use it: download it again, or ask where it came from"
+            f"expected SHA-256 {sha256} of what {source!r} leads to, got {found}; do not use it: "
+            "download it again, or ask where it came from"
         )
 
 
-def _fetch_from_drive(drive_id: str, source: str, place: Path, progress: Progress | None) -> Path:
+def _fetch_drive(drive_id: str, source: str, place: Path) -> Path:
     """By gdown, which knows Google's pages of confirmation."""
     import gdown
 
-    # Older ones (5.2 in Colab) tell nobody how far they are, but draw a bar of their own.
-    told = progress is not None and "progress" in inspect.signature(gdown.download).parameters
-    more: dict[str, Any] = {"progress": progress, "quiet": True} if told else {}
     advice = f"could not download {source!r}; check that anyone with the link may view it"
     try:
-        fetched = gdown.download(id=drive_id, output=f"{place}{os.sep}", resume=True, **more)
+        fetched = gdown.download(id=drive_id, output=f"{place}{os.sep}", resume=True)
     except Exception as error:  # which of its own and requests' classes depends on the version
         raise ConnectionError(f"{advice} ({error})") from error
     if not fetched:
@@ -142,145 +116,108 @@ def _fetch_from_drive(drive_id: str, source: str, place: Path, progress: Progres
     return Path(str(fetched))
 
 
-def _fetch(source: str, place: Path, progress: Progress | None) -> Path:
-    """By HTTP, over as many connections as it takes."""
+def _fetch(source: str, place: Path) -> Path:
+    """By HTTP: ask what is there, then have torch fetch it."""
     if not re.match(r"https?://", source):
         raise ValueError(f"expected a link that begins with http:// or https://, got {source!r}")
-    if progress is None:
-        from tqdm.auto import tqdm
-
-        with tqdm(desc="download", unit="B", unit_scale=True, unit_divisor=1024) as bar:
-            return _fetch(source, place, lambda done, total: _move(bar, done, total))
-    part, failed, most = place / PART_FILE, 0, _size(place / PART_FILE)
-    while True:
-        try:
-            name = _receive(source, place, progress)
-            break
-        except (TimeoutError, ConnectionResetError, http.client.HTTPException) as error:
-            failed = 0 if _size(part) > most else failed + 1
-            most = max(most, _size(part))
-            logger.info("%s broke off at byte %d (%r)", source, _size(part), error)
-            if failed >= TRIES:
-                raise ConnectionError(_broken_off(source, place)) from error
-            time.sleep(0.2 * 2**failed)
-    path = place / name
-    part.replace(path)
-    (place / PART_NOTE).unlink(missing_ok=True)
+    try:
+        path, size = _look(source, place)
+        download_url_to_file(source, str(path))
+    except NETWORK as error:
+        advice = "check the address and the network"
+        if isinstance(error, urllib.error.HTTPError):
+            denied = error.code in (401, 403)
+            advice = f"check {'that anyone with the link may view it' if denied else 'the link'}"
+        raise ConnectionError(f"could not download {source!r} ({error}); {advice}") from error
+    if size is not None and (came := path.stat().st_size) < size:
+        path.unlink()
+        raise ConnectionError(
+            f"the download of {source!r} broke off after {came / 1e6:.1f} of {size / 1e6:.1f} MB; "
+            "ask for the same link again, it begins anew"
+        )
     return path
 
 
-def _move(bar: Any, done: int, total: int | None) -> None:
-    bar.total = total
-    bar.update(done - bar.n)
-
-
-def _size(part: Path) -> int:
-    return part.stat().st_size if part.is_file() else 0
-
-
-def _broken_off(source: str, place: Path) -> str:
-    total = _read_note(place / PART_NOTE).get("total")
-    known = f" of {total / 1e6:.1f}" if total else ""
-    return (
-        f"the download of {source!r} broke off after {_size(place / PART_FILE) / 1e6:.1f}{known} "
-        "MB; what has come is kept: ask for the same link again and it goes on from there"
-    )
-
-
-def _request(source: str, begin: int, note: dict[str, Any]) -> Any:
-    """Ask for a file from byte `begin` on; the server's answer."""
-    headers = {"User-Agent": "deepfake-utils", "Accept-Encoding": "identity"}
-    if begin:
-        headers["Range"] = f"bytes={begin}-"
-        if note.get("version"):  # a file that has changed since comes whole
-            headers["If-Range"] = note["version"]
-    try:
-        request = urllib.request.Request(source, headers=headers)
-        return urllib.request.urlopen(request, timeout=TIMEOUT_S)
-    except urllib.error.HTTPError as error:
-        if error.code == 416 and begin:  # the part is longer than the file
-            return _request(source, 0, {})
-        advice = "check the link"
-        if error.code in (401, 403):
-            advice = "check that anyone with the link may view it"
-        raise ConnectionError(
-            f"could not download {source!r}: the server answers {error.code} {error.reason}; "
-            f"{advice}"
-        ) from error
-    except urllib.error.URLError as error:
-        if begin or isinstance(error.reason, TimeoutError | ConnectionResetError):
-            raise ConnectionResetError(str(error.reason)) from error
-        raise ConnectionError(
-            f"could not download {source!r} ({error.reason}); check the address and the network"
-        ) from error
-
-
-def _receive(source: str, place: Path, progress: Progress) -> str:
-    """Receive what is missing of a file, over one connection; the name it should have.
-
-    Raises:
-        TimeoutError, ConnectionResetError, http.client.HTTPException: if the connection broke; what
-            has come is kept.
-    """
-    part = place / PART_FILE
-    note = _read_note(place / PART_NOTE)
-    begin = _size(part) if note else 0
-    with _request(source, begin, note) as answer:
-        if answer.headers.get_content_type() == "text/html":
-            raise ValueError(
-                f"{source!r} leads to a web page, not to a file; give the link of the file itself"
-            )
-        begin = _where(answer, begin, note)
-        length = answer.headers.get("Content-Length")
-        total = begin + int(length) if length is not None else None
-        _check_room(place, total, begin)
-        version = answer.headers.get("ETag") or ""
-        if not version or version.startswith("W/"):  # a weak one does not tell bytes apart
-            version = answer.headers.get("Last-Modified") or ""
-        note = {"source": source, "version": version, "total": total}
-        (place / PART_NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
-        with part.open("r+b" if begin else "wb") as file:
-            file.seek(begin)
-            progress(begin, total)
-            while piece := answer.read(PIECE):
-                file.write(piece)
-                begin += len(piece)
-                progress(begin, total)
-        if total is not None and begin < total:
-            raise http.client.IncompleteRead(b"", total - begin)
-        return _file_name(answer)
-
-
-def _where(answer: Any, begin: int, note: dict[str, Any]) -> int:
-    """The byte that an answer begins with: `begin` if the server goes on there, else 0."""
-    if answer.status != 206:
-        return 0
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
-    same = found is not None and found[2] in ("*", str(note.get("total") or found[2]))
-    if found is None or int(found[1]) != begin or not same:
-        raise ConnectionError(
-            f"expected the rest of the file from byte {begin} on, got "
-            f"{answer.headers.get('Content-Range')!r}; remove the .part file and download it anew"
+def _look(source: str, place: Path) -> tuple[Path, int | None]:
+    """Where a link's file goes, and how many bytes it has, if the server says so."""
+    # Not by HEAD, which not every server answers; the body stays where it is.
+    request = urllib.request.Request(source, headers={"User-Agent": "deepfake-utils"})
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+        headers = answer.headers
+        address = urllib.parse.unquote(urllib.parse.urlsplit(answer.url).path)
+    if headers.get_content_type() == "text/html":
+        raise ValueError(
+            f"{source!r} leads to a web page, not to a file; give the link of the file itself"
         )
-    return begin
-
-
-def _check_room(place: Path, total: int | None, begin: int) -> None:
+    size = int(headers["Content-Length"]) if headers["Content-Length"] else None
     free = shutil.disk_usage(place).free
-    if total is not None and total - begin > free:
+    if size is not None and size > free:
         raise OSError(
-            f"expected {(total - begin) / 1e6:.0f} MB of free disk space for the download, got "
+            f"expected {size / 1e6:.0f} MB of free disk space for the download, got "
             f"{free / 1e6:.0f} MB; make room, or choose another folder"
         )
-
-
-def _file_name(answer: Any) -> str:
-    """What to call a file: as the server says, or as the address ends."""
-    path = urllib.parse.unquote(urllib.parse.urlsplit(answer.url).path)
-    name = plain_name(answer.headers.get_filename() or path)
-    return name if name and name not in (PART_FILE, PART_NOTE, DONE_FILE) else "download"
+    name = plain_name(headers.get_filename() or address)
+    return place / (name if name and name != DONE_FILE else "download"), size
 
 
 def plain_name(name: str) -> str:
     """The last part of a name from elsewhere, without what a file system may not like."""
     return re.sub(r'[\x00-\x1f<>:"|?*]', "_", re.split(r"[/\\]", name)[-1]).strip(" .")
+
+
+def unpack(archive: str | os.PathLike[str]) -> Path:
+    """Unpack a .zip or .tar(.gz) into a new folder beside it; only plain files and folders.
+
+    Raises:
+        FileExistsError: if that folder exists.
+        ValueError: if the file is no archive, or a member is a link or would leave the folder;
+            then nothing is unpacked.
+    """
+    archive = Path(archive)
+    folder = _unpacked(archive)
+    if folder is None:
+        raise ValueError(f"expected an archive ({', '.join(ARCHIVES)}), got {archive.name!r}")
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists already; move it away to unpack {archive} again")
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=archive.parent) as temporary:
+        part = Path(temporary) / folder.name
+        part.mkdir()
+        try:
+            _extract(archive, part)
+        except (*DAMAGED, LOCKED) as error:
+            raise ValueError(
+                f"expected a whole archive without a password, got {error!r} from {archive}; "
+                "download it again"
+            ) from error
+        part.rename(folder)
+    return folder
+
+
+def _unpacked(archive: Path) -> Path | None:
+    """The folder that an archive is unpacked to; None for another file."""
+    end = next((end for end in ARCHIVES if archive.name.lower().endswith(end)), None)
+    return None if end is None else archive.with_name(archive.name[: -len(end)])
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    if archive.name.lower().endswith(".zip"):
+        with zipfile.ZipFile(archive) as file:
+            for info in file.infolist():
+                _check_member(info.filename, info.external_attr >> 28 != SYMLINK)
+            file.extractall(folder)
+        return
+    with tarfile.open(archive) as tar:
+        for member in tar.getmembers():
+            _check_member(member.name, member.isfile() or member.isdir())
+        tar.extractall(folder, filter="data")
+
+
+def _check_member(name: str, plain: bool) -> None:
+    """Refuse what zipfile would rename without a word, and tarfile's filter let through."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    drive_letter = bool(path.parts) and path.parts[0].endswith(":")
+    if not plain or path.is_absolute() or drive_letter or ".." in path.parts:
+        raise ValueError(
+            f"expected only files inside the archive's folder, got member {name!r}, which is a "
+            "link or would leave it; do not use this archive"
+        )

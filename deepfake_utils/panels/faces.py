@@ -1,105 +1,227 @@
-"""A panel to look through a faces folder: thumbnails, sliders and buttons."""
+"""A panel to look through a faces folder: page by page, dropping and keeping crops."""
 
 from __future__ import annotations
 
 import html
 import os
-from collections.abc import Callable
-from typing import Any, get_args
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import cv2
+import numpy as np
 
 from ..curation.inspection import BLURRED, NEAR, Measure
-from ..curation.selection import Which
-from .base import has_widgets, png_bytes
-from .faces_pages import COLUMNS, THUMB, FacePages, Shown
+from ..curation.selection import Curation, Which
+from ..images import Image, check_one_of, read_image
+from ..plotting import show_images
+from .base import Panel, View, png_bytes
 
-WITHOUT_WIDGETS = (
-    "Without ipywidgets, look with panel.plot(), panel.go(1) and panel.sort('sharpness'), and call "
-    "panel.drop([3, 5]), panel.drop_below('sharpness', 0.08), panel.drop_duplicates() or "
-    "panel.undo()."
-)
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Shown = Literal["all", "kept", "dropped"]
+
+THUMB = 104  # pixels; eight fit into 1000 with what is between them
+COLUMNS = 8
+_VISIBLE = 0.8  # of a crop's side: the middle, where the face is
 
 
-class FacesPanel(FacePages):
-    """Look through the crops of a faces folder, and drop or keep them.
+class FacesPanel(Panel):
+    """Look through the crops of a faces folder page by page, and drop or keep them.
 
-    Shows itself as widgets where ipywidgets is installed; everything can be done by calling, too:
-    `drop`, `keep`, `drop_below`, `drop_above`, `drop_duplicates`, `undo`, `reset`, and `sort`,
-    `show`, `go` and `plot` for looking. Nothing is deleted; see `Curation`.
+    Everything can be done by calls as well as by the widgets. Nothing is deleted; see `Curation`.
+    Numbers of crops are those under the pictures, which are the rows of `curation.table`.
 
     Args:
         folder: what `extract_clip` or `extract_faces` wrote.
         identity: as `Curation`.
         page_size: pictures on a page.
 
+    Attributes:
+        curation: what does the work.
+        page: which page is shown, from 0.
+
     Raises:
-        FileNotFoundError, NotADirectoryError, ValueError: as `FacePages`.
+        FileNotFoundError, NotADirectoryError, ValueError: as `Curation`, or if `page_size` is
+            below 1.
     """
+
+    methods = (
+        "Without ipywidgets, look with panel.plot(), panel.go(1) and panel.sort('sharpness'), and "
+        "call panel.drop([3, 5]), panel.drop_below('sharpness', 0.08), panel.drop_duplicates() or "
+        "panel.undo()."
+    )
 
     def __init__(
         self, folder: str | os.PathLike[str], identity: bool | None = None, page_size: int = 24
     ) -> None:
-        super().__init__(folder, identity, page_size)
-        self._view: _View | None = None
+        if page_size < 1:
+            raise ValueError(f"page_size: expected at least 1, got {page_size}")
+        self.curation = Curation(folder, identity)
+        self.page_size, self.page = page_size, 0
+        self.order: Measure = "frame"
+        self.highest_first = False
+        self.shown: Shown = "all"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} of {self.curation!r}"
+
+    def __str__(self) -> str:
+        kept, dropped = len(self.curation.kept), len(self.curation.dropped)
+        return f"{self.curation.folder}: {kept} faces kept, {dropped} dropped"
+
+    # What is looked at ------------------------------------------------------------------------
 
     @property
-    def box(self) -> Any:
-        """The widgets, made when first asked for.
+    def names(self) -> list[str]:
+        """Names of the crops that are looked at, in their order, on all pages."""
+        dropped = set(self.curation.dropped)
+        rows = [
+            row
+            for row in self.curation.table
+            if self.shown == "all" or (self.shown == "dropped") == (row.name in dropped)
+        ]
+        rows.sort(key=lambda row: getattr(row, self.order), reverse=self.highest_first)
+        return [row.name for row in rows]
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are, at least one."""
+        return max(1, -(-len(self.names) // self.page_size))
+
+    @property
+    def on_page(self) -> list[str]:
+        """Names of the crops on this page."""
+        return self.names[self.page * self.page_size :][: self.page_size]
+
+    def label(self, name: str) -> tuple[str, str, str, str]:
+        """Four short lines of what is known of a crop: number, size and blur, likeness, pose."""
+        number = self.curation.number(name)
+        row = self.curation.table[number]
+        return (
+            f"#{number}",
+            f"{row.size:.0f} px, sharp {row.sharpness:.2f}",
+            f"like {row.likeness:.2f}",
+            f"yaw {row.yaw:+.0f}°, pitch {row.pitch:+.0f}°",
+        )
+
+    def thumbnail(self, name: str) -> Image:
+        """The middle of a crop, (104, 104, 3) RGB uint8; pale and grey if it was dropped."""
+        path = self.curation.path(name)
+        crop = read_image(path)
+        edge = round(len(crop) * (1.0 - _VISIBLE) / 2.0)
+        inner = crop[edge : len(crop) - edge, edge : len(crop) - edge]
+        small = cv2.resize(inner, (THUMB, THUMB), interpolation=cv2.INTER_AREA)
+        if name in self.curation.dropped:
+            grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)[..., None]
+            small = np.repeat(160 + grey // 3, 3, axis=2).astype(np.uint8)
+        return np.asarray(small, np.uint8)
+
+    def plot(self) -> Figure:
+        """This page as a figure, which needs no widgets.
 
         Raises:
-            ImportError: if ipywidgets is not installed.
+            ValueError: if there is nothing to show.
         """
-        if self._view is None:
-            self._view = _View(self)
-        return self._view.box
+        names, dropped = self.on_page, set(self.curation.dropped)
+        if not names:
+            raise ValueError(f"expected crops to show, got none that are {self.shown}")
+        titles = ["\n".join([*self.label(n), *["dropped"] * (n in dropped)]) for n in names]
+        return show_images([self.thumbnail(n) for n in names], COLUMNS, titles)
+
+    def sort(self, measure: Measure, highest_first: bool = False) -> None:
+        """Order the crops by a measure, e.g. "sharpness", and go to the first page.
+
+        Raises:
+            ValueError: if there is no such measure.
+        """
+        check_one_of(measure, Measure, "measure")
+        self.order, self.highest_first, self.page = measure, highest_first, 0
+        self.refresh()
+
+    def show(self, which: Shown) -> None:
+        """Look at "all" crops, or only at those "kept" or "dropped", from the first page on.
+
+        Raises:
+            ValueError: if it is none of the three.
+        """
+        check_one_of(which, Shown, "which")
+        self.shown, self.page = which, 0
+        self.refresh()
+
+    def go(self, page: int) -> None:
+        """Turn to a page, counted from 0; beyond the last, to that."""
+        self.page = min(max(0, page), self.pages - 1)
+        self.refresh()
+
+    # What is done -----------------------------------------------------------------------------
+
+    def drop(self, which: Which) -> list[str]:
+        """As `Curation.drop`."""
+        return self._done(self.curation.drop(which))
+
+    def keep(self, which: Which) -> list[str]:
+        """As `Curation.keep`."""
+        return self._done(self.curation.keep(which))
+
+    def drop_below(self, measure: Measure, threshold: float) -> list[str]:
+        """As `Curation.drop_below`."""
+        return self._done(self.curation.drop_below(measure, threshold))
+
+    def drop_above(self, measure: Measure, threshold: float) -> list[str]:
+        """As `Curation.drop_above`."""
+        return self._done(self.curation.drop_above(measure, threshold))
+
+    def drop_duplicates(self, threshold: float = NEAR) -> list[str]:
+        """As `Curation.drop_duplicates`."""
+        return self._done(self.curation.drop_duplicates(threshold))
+
+    def undo(self) -> list[str]:
+        """As `Curation.undo`."""
+        return self._done(self.curation.undo())
+
+    def reset(self) -> list[str]:
+        """As `Curation.reset`."""
+        return self._done(self.curation.reset())
+
+    def _done(self, names: list[str]) -> list[str]:
+        self.page = min(self.page, self.pages - 1)
+        self.refresh()
+        return names
+
+    # The panel --------------------------------------------------------------------------------
+
+    def make_view(self) -> FacesView:
+        """Thumbnails, sliders and buttons."""
+        return FacesView(self)
 
     @property
     def widgets(self) -> dict[str, Any]:
         """The widgets one acts with, by name: what the labels say."""
-        _ = self.box
-        return {} if self._view is None else self._view.fields
-
-    def _refresh(self) -> None:
-        if self._view is not None:
-            self._view.refresh()
-
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        if has_widgets():
-            display(self.box)
-        else:
-            display({"text/plain": f"{self!r}. {WITHOUT_WIDGETS}"}, raw=True)
+        return dict(self.view.fields)
 
 
-class _View:
-    """The widgets of a panel, which call its methods and show what they changed."""
+class FacesView(View):
+    """The widgets of a `FacesPanel`.
+
+    Attributes:
+        fields: those one acts with, by their labels.
+    """
 
     def __init__(self, panel: FacesPanel) -> None:
-        import ipywidgets
-
-        self._make, self._panel = ipywidgets, panel
-        self._quiet = False  # while widgets are set by us rather than by the user
+        super().__init__(panel)
+        w = self._w
         self._pictures: dict[tuple[str, bool], bytes] = {}
         self.fields: dict[str, Any] = {}
-        self._said = ipywidgets.HTML()
-        self._count, self._page = ipywidgets.HTML(), ipywidgets.HTML()
-        self._beyond = ipywidgets.HTML()
+        self._count, self._page = w.HTML(), w.HTML()
+        self._beyond = w.HTML()
         self._cells = [self._cell() for _ in range(panel.page_size)]
         columns = f"repeat({COLUMNS}, {THUMB + 16}px)"
-        self.box = ipywidgets.VBox(
-            [
-                self._count,
-                self._looking(),
-                self._limits(),
-                self._steps(),
-                self._said,
-                ipywidgets.GridBox(
-                    [cell[0] for cell in self._cells],
-                    layout=ipywidgets.Layout(grid_template_columns=columns, grid_gap="4px 2px"),
-                ),
-            ],
-            layout=ipywidgets.Layout(width="100%", max_width="1000px"),
-        )
+        look = {"grid_template_columns": columns, "grid_gap": "4px 2px"}
+        grid = w.GridBox([cell[0] for cell in self._cells], layout=look)
+        rows = [self._looking(), self._limits(), self._steps()]
+        parts = [self._count, *rows, self.said, grid]
+        self.box = w.VBox(parts, layout={"width": "100%", "max_width": "1000px"})
         self._new_limits()
         self.refresh()
 
@@ -109,67 +231,52 @@ class _View:
         """Which crops, in which order, and turning the page."""
         panel = self._panel
         measure = self._choice("sort by", get_args(Measure), panel.order)
-        highest = self._choice("from", ["lowest", "highest"], "lowest", "130px")
-        shown = self._choice("show", get_args(Shown), panel.shown, "140px")
+        highest = self._choice("from", ["lowest", "highest"], "lowest", 130)
+        shown = self._choice("show", get_args(Shown), panel.shown, 140)
         for field in (measure, highest):
-            self._on_change(field, lambda: panel.sort(measure.value, highest.value == "highest"))
-        self._on_change(shown, lambda: panel.show(shown.value))
-        back = self._button("previous page", lambda: panel.go(panel.page - 1))
-        on = self._button("next page", lambda: panel.go(panel.page + 1))
-        return self._make.HBox([measure, highest, shown, back, self._page, on])
+            self._do_on(field, lambda: panel.sort(measure.value, highest.value == "highest"))
+        self._do_on(shown, lambda: panel.show(shown.value))
+        back = self._act("previous page", lambda: panel.go(panel.page - 1))
+        on = self._act("next page", lambda: panel.go(panel.page + 1))
+        return self._w.HBox([measure, highest, shown, back, self._page, on])
 
     def _limits(self) -> Any:
         """Dropping by a threshold, and how many that would be."""
         self._measure = self._choice("limit of", get_args(Measure), "sharpness")
-        self._side = self._choice("drop", ["below", "above"], "below", "130px")
-        self._limit = self._make.FloatSlider(
-            description="limit", layout=self._make.Layout(width="330px"), continuous_update=False
-        )
+        self._side = self._choice("drop", ["below", "above"], "below", 130)
+        self._limit = self.field("FloatSlider", "limit", 330, {"continuous_update": False})
         self.fields["limit"] = self._limit
-        self._on_change(self._measure, self._new_limits)
-        self._on_change(self._side, self._count_beyond)
-        self._on_change(self._limit, self._count_beyond)
-        return self._make.HBox(
-            [
-                self._measure,
-                self._side,
-                self._limit,
-                self._beyond,
-                self._button("drop these", self._drop_beyond),
-            ]
-        )
+        self._do_on(self._measure, self._new_limits)
+        self._do_on(self._side, self._count_beyond)
+        self._do_on(self._limit, self._count_beyond)
+        drop = self._act("drop these", self._drop_beyond)
+        return self._w.HBox([self._measure, self._side, self._limit, self._beyond, drop])
 
     def _steps(self) -> Any:
         """Near-duplicates, undo, and all back."""
-        near = self._make.FloatSlider(
-            value=NEAR, min=0.0, max=0.3, step=0.01, description="alike within",
-            style={"description_width": "initial"}, layout=self._make.Layout(width="330px"),
-            continuous_update=False,
-        )  # fmt: skip
-        self.fields["alike within"] = near
-        panel = self._panel
-        return self._make.HBox(
-            [
-                near,
-                self._button(
-                    "drop near-duplicates",
-                    lambda: self._tell("dropped", panel.drop_duplicates(near.value)),
-                ),
-                self._button("undo", lambda: self._tell("undone:", panel.undo())),
-                self._button("take all back", lambda: self._tell("taken back", panel.reset())),
-            ]
-        )
+        span = {"value": NEAR, "max": 0.3, "step": 0.01, "continuous_update": False}
+        near = self.field("FloatSlider", "alike within", 330, span)
+        self.fields["alike within"], panel = near, self._panel
+        acts: dict[str, Callable[[], object]] = {
+            "drop near-duplicates": lambda: self._tell(
+                "dropped", panel.drop_duplicates(near.value)
+            ),
+            "undo": lambda: self._tell("undone:", panel.undo()),
+            "take all back": lambda: self._tell("taken back", panel.reset()),
+        }
+        buttons = [self._act(name, act) for name, act in acts.items()]
+        return self._w.HBox([near, *buttons])
 
     def _cell(self) -> tuple[Any, Any, Any, Any]:
         """A thumbnail, a box to tick, and what is known; filled by `refresh`."""
-        layout = self._make.Layout
-        picture = self._make.Image(format="png", layout=layout(width=f"{THUMB}px"))
-        tick = self._make.Checkbox(indent=False, layout=layout(width=f"{THUMB}px", height="24px"))
-        text = self._make.HTML()
-        cell = self._make.VBox([picture, tick, text], layout=layout(overflow="hidden"))
+        width = f"{THUMB}px"
+        picture = self._w.Image(format="png", layout={"width": width})
+        tick = self._w.Checkbox(indent=False, layout={"width": width, "height": "24px"})
+        text = self._w.HTML()
+        cell = self._w.VBox([picture, tick, text], layout={"overflow": "hidden"})
         number = len(self.fields)
         self.fields[f"tick {number}"] = tick
-        self._on_change(tick, lambda: self._ticked(number, bool(tick.value)))
+        self._do_on(tick, lambda: self._ticked(number, bool(tick.value)))
         return cell, picture, tick, text
 
     # What the user does -----------------------------------------------------------------------
@@ -193,15 +300,14 @@ class _View:
         values = [float(getattr(row, measure)) for row in self._panel.curation.table]
         low, high = min(values), max(values)
         span = max(high - low, 1e-6)
-        self._quiet = True
-        # Each change has to leave lowest below highest.
-        self._limit.min = min(self._limit.min, low)
-        self._limit.max = high + 0.01 * span
-        self._limit.min = low
-        self._limit.step = span / 100.0
-        self._limit.readout_format = ".0f" if span > 20.0 else ".2f"
-        self._limit.value = BLURRED if measure == "sharpness" and low < BLURRED < high else low
-        self._quiet = False
+        with self.quietly():  # each change has to leave lowest below highest
+            self._limit.min = min(self._limit.min, low)
+            self._limit.max = high + 0.01 * span
+            self._limit.min = low
+            self._limit.step = span / 100.0
+            self._limit.readout_format = ".0f" if span > 20.0 else ".2f"
+            blurred = measure == "sharpness" and low < BLURRED < high
+            self._limit.value = BLURRED if blurred else low
         self._count_beyond()
 
     def _count_beyond(self) -> None:
@@ -224,19 +330,18 @@ class _View:
         )
         self._page.value = f"&nbsp;page {panel.page + 1} of {panel.pages}&nbsp;"
         names = panel.on_page
-        self._quiet = True
-        self.fields["sort by"].value, self.fields["show"].value = panel.order, panel.shown
-        self.fields["from"].value = "highest" if panel.highest_first else "lowest"
-        for number, (cell, picture, tick, text) in enumerate(self._cells):
-            cell.layout.display = "flex" if number < len(names) else "none"
-            if number < len(names):
-                name = names[number]
-                picture.value = self._png(name, name in dropped)
-                first, *rest = panel.label(name)
-                tick.description, tick.value = f"keep {first}", name not in dropped
-                lines = "<br>".join(html.escape(line) for line in rest)
-                text.value = f'<div style="font-size:11px;line-height:1.3">{lines}</div>'
-        self._quiet = False
+        with self.quietly():
+            self.fields["sort by"].value, self.fields["show"].value = panel.order, panel.shown
+            self.fields["from"].value = "highest" if panel.highest_first else "lowest"
+            for number, (cell, picture, tick, text) in enumerate(self._cells):
+                cell.layout.display = "flex" if number < len(names) else "none"
+                if number < len(names):
+                    name = names[number]
+                    picture.value = self._png(name, name in dropped)
+                    first, *rest = panel.label(name)
+                    tick.description, tick.value = f"keep {first}", name not in dropped
+                    lines = "<br>".join(html.escape(line) for line in rest)
+                    text.value = f'<div style="font-size:11px;line-height:1.3">{lines}</div>'
         self._count_beyond()
 
     def _png(self, name: str, dropped: bool) -> bytes:
@@ -247,32 +352,23 @@ class _View:
 
     def _tell(self, what: str, names: list[str]) -> None:
         faces = "1 face" if len(names) == 1 else f"{len(names)} faces"
-        self._said.value = f"{what} {faces}"
+        self.say(f"{what} {faces}")
 
     # Making widgets ---------------------------------------------------------------------------
 
-    def _choice(self, name: str, options: Any, value: str, width: str = "190px") -> Any:
-        field = self._make.Dropdown(
-            options=list(options), value=value, description=name,
-            style={"description_width": "initial"}, layout=self._make.Layout(width=width),
-        )  # fmt: skip
+    def _choice(self, name: str, options: Sequence[str], value: str, width: int = 190) -> Any:
+        field = self.field("Dropdown", name, width, {"options": list(options), "value": value})
         self.fields[name] = field
         return field
 
-    def _button(self, name: str, act: Callable[[], object]) -> Any:
-        width = f"{max(90, 9 * len(name) + 20)}px"
-        button = self._make.Button(description=name, layout=self._make.Layout(width=width))
-        button.on_click(lambda _: self._guard(act))
-        self.fields[name] = button
-        return button
+    def _act(self, name: str, act: Callable[[], object]) -> Any:
+        self.fields[name] = self.button(name, act, f"{max(90, 9 * len(name) + 20)}px")
+        return self.fields[name]
 
-    def _on_change(self, field: Any, act: Callable[[], object]) -> None:
-        field.observe(lambda _: None if self._quiet else self._guard(act), names="value")
+    def _do_on(self, field: Any, act: Callable[[], object]) -> None:
+        self.on_change(field, lambda _: act())
 
-    def _guard(self, act: Callable[[], object]) -> None:
-        """Do it, and say in the panel what went wrong."""
-        self._said.value = ""
-        try:
-            act()
-        except (ValueError, OSError, KeyError, IndexError) as error:
-            self._said.value = f'<b style="color:#b00020">{html.escape(str(error))}</b>'
+    def attempt(self, act: Callable[[], object]) -> None:
+        """As `View.attempt`; what was said before is taken away."""
+        self.say("")
+        super().attempt(act)

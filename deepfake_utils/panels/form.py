@@ -9,28 +9,95 @@ Trainer(..., form.value)
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
+import types
+import typing
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-from ..consent import Subject, write_consent
-from ..files import whole_file
-from .base import has_widgets
-from .form_fields import form_fields
+from ..consent import Basis, Subject, write_consent
+from ..files import read_json, write_json
+from ..settings import meanings
+from .base import Panel
 from .form_view import FormView
 
-if TYPE_CHECKING:
-    import ipywidgets as widgets
-
 Config = TypeVar("Config")
+Kind = Literal["choice", "yes or no", "whole number", "number", "text"]
+KINDS: dict[Any, Kind] = {bool: "yes or no", int: "whole number", float: "number", str: "text"}
+
+# The grounds on which a face may be used, in plain words; `Subject.basis`.
+GROUNDS: dict[Basis, str] = {
+    "consent": "they agreed to exactly this",
+    "self": "it is my own face",
+    "synthetic": "it is no real person",
+    "licensed-dataset": "the data set's licence allows it",
+    "public-domain": "the pictures are in the public domain",
+}
 
 
-class ConfigForm(Generic[Config]):
+@dataclass(frozen=True)
+class FormField:
+    """One field of a dataclass, as a form shows it."""
+
+    name: str
+    kind: Kind
+    hint: Any  # its type
+    help: str  # what it means
+    choices: tuple[Any, ...]  # of a dropdown; more values may be valid
+    range: tuple[float, float, float] | None  # of a slider: from, to, step
+
+    def check(self, value: Any) -> Any:
+        """The value, if it is of the field's type.
+
+        Raises:
+            ValueError: naming the field, what it should be, and what it is.
+        """
+        wanted = f"a {self.kind}"
+        optional = self.hint is not str  # a text that may be left open
+        if self.kind == "choice":
+            known = typing.get_args(self.hint)
+            fits, wanted = value in known, f"one of {known}"
+        elif self.kind == "yes or no":
+            fits, wanted = isinstance(value, bool), "True or False"
+        elif self.kind == "text":
+            value = None if value == "" and optional else value
+            fits = isinstance(value, str) or (value is None and optional)
+        else:
+            numbers = int if self.kind == "whole number" else int | float
+            fits = isinstance(value, numbers) and not isinstance(value, bool)
+        if not fits:
+            raise ValueError(f"{self.name}: expected {wanted}, got {value!r}")
+        return value
+
+
+def form_fields(config: Any) -> dict[str, FormField]:
+    """The fields of a dataclass that a form can change, by name.
+
+    Args:
+        config: a dataclass instance; of fields made by `settings.setting` more is known.
+
+    Raises:
+        TypeError: if it is not one.
+    """
+    if not dataclasses.is_dataclass(config) or isinstance(config, type):
+        raise TypeError(f"expected a dataclass instance, got {config!r}")
+    hints, found = typing.get_type_hints(type(config)), {}
+    for name, meaning in meanings(type(config)).items():
+        hint = hints[name]
+        kind, choices = KINDS.get(hint), meaning.only or meaning.useful
+        if typing.get_origin(hint) is Literal:
+            kind, choices = "choice", typing.get_args(hint)
+        elif typing.get_origin(hint) in (typing.Union, types.UnionType):
+            kind = "text" if set(typing.get_args(hint)) == {str, type(None)} else None
+        if kind is not None:  # else a form cannot change it
+            found[name] = FormField(name, kind, hint, meaning.help, choices, meaning.slider)
+    return found
+
+
+class ConfigForm(Panel, Generic[Config]):
     """The fields of a dataclass to be changed by hand; `value` is what the form holds now.
-
-    Its widgets are made when it is first shown, or when `fields` or `box` is asked for.
 
     Args:
         config: what it starts with.
@@ -38,15 +105,19 @@ class ConfigForm(Generic[Config]):
         presets: configurations by name, to choose from.
         file: adds buttons that save to and load from this JSON file.
         ask: of these fields no choice is made yet, and `value` refuses until one is.
+        words: of some fields, what a dropdown says for each choice.
 
     Attributes:
         presets: those configurations.
         actions: buttons by what is written on them; each does something and returns what to say.
+        edited: called after somebody changed a widget, be it to what is refused.
 
     Raises:
         TypeError: if `config` is not a dataclass instance, or a preset is of another class.
         ValueError: if a name is not one of its fields.
     """
+
+    methods = "Without ipywidgets, change this form by form.set({...}) and read form.value."
 
     def __init__(
         self,
@@ -55,6 +126,7 @@ class ConfigForm(Generic[Config]):
         presets: Mapping[str, Config] | None = None,
         file: str | os.PathLike[str] | None = None,
         ask: Sequence[str] = (),
+        words: Mapping[str, Mapping[Any, str]] | None = None,
     ) -> None:
         known = form_fields(config)
         for name in (*(names or ()), *ask):
@@ -70,10 +142,10 @@ class ConfigForm(Generic[Config]):
             field = self._known[name]
             self._known[name] = dataclasses.replace(field, choices=("", *field.choices))
         self.presets, self.actions = dict(presets or {}), dict[str, Callable[[], str]]()
-        self._file, self._ask = file, tuple(ask)
+        self.edited: Callable[[], None] = lambda: None
+        self._file, self._ask, self._words = file, tuple(ask), words or {}
         self._first = self._base = config
         self._values = self._of(config) | dict.fromkeys(ask, "")
-        self._view: FormView | None = None
 
     @property
     def value(self) -> Config:
@@ -140,29 +212,20 @@ class ConfigForm(Generic[Config]):
             ValueError: if the configuration refuses a value; then nothing is written.
             OSError: if the file cannot be written.
         """
-        config, path = self.value, Path(path)
-        values = {name: getattr(config, name) for name in self._known}
-        with whole_file(path) as part:
-            part.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-        return path
+        return write_json(Path(path), self._of(self.value), indent=2)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Take the values of a JSON file that `save` wrote; what it does not name stays.
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if it is not a JSON object, or names a field or a value that is wrong; then
+            ValueError: if it is no JSON object, or names a field or a value that is wrong; then
                 the form stays as it was.
         """
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"no settings at {path}; save some there first")
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path}: expected a JSON object, got {error}") from error
-        if not isinstance(values, dict):
-            raise ValueError(f"{path}: expected a JSON object, got {values!r:.60}")
+        values = read_json(path, "save the settings again")
         try:
             self.set(values)
         except ValueError as error:
@@ -175,34 +238,19 @@ class ConfigForm(Generic[Config]):
         Raises:
             ImportError: if ipywidgets is missing.
         """
-        return self._shown().fields
+        return dict(self.view.fields)
 
-    @property
-    def box(self) -> widgets.VBox:
-        """All widgets of the form; the last one says what is wrong.
+    def make_view(self) -> FormView:
+        """Rows of widgets; the last one says what is wrong."""
+        return FormView(self, self._known, self._values, self._file, self._words)
 
-        Raises:
-            ImportError: if ipywidgets is missing.
-        """
-        return self._shown().box
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._values})"
 
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        if has_widgets():
-            display(self.box)
-            return
-        text = (
-            "Without ipywidgets, change this form by form.set({...}) and read form.value. "
-            f"Its fields are {', '.join(self._known)}."
-        )
-        display({"text/plain": text}, raw=True)
-
-    def _shown(self) -> FormView:
-        if self._view is None:
-            self._view = FormView(self, self._known, self._values, self._file, self.actions)
-            self._view.tell()
-        return self._view
+    def take_edit(self, name: str, value: Any) -> None:
+        """Hold what was typed into a widget, right or wrong."""
+        self._values[name] = value
+        self.edited()
 
     def _of(self, config: Config) -> dict[str, Any]:
         return {name: getattr(config, name) for name in self._known}
@@ -217,10 +265,6 @@ class ConfigForm(Generic[Config]):
         if self._view is not None:
             self._view.show(values)
 
-    def edited(self, name: str, value: Any) -> None:
-        """Hold what was typed into a widget, right or wrong."""
-        self._values[name] = value
-
 
 def config_form(
     config: Config,
@@ -230,8 +274,8 @@ def config_form(
 ) -> ConfigForm[Config]:
     """A form to change a configuration by hand, generated from its dataclass.
 
-    A choice becomes a dropdown, yes or no a tick, a number a slider if a range is known for it
-    (`form_fields.RANGES`) and a box if not; the comment behind the field is its help text.
+    A choice becomes a dropdown, yes or no a tick, a number a slider or a dropdown if it was made by
+    `settings.setting` with `slider=` or `useful=`, and a box if not.
 
     Args:
         config: a dataclass instance; its values are what the form starts with.
@@ -247,7 +291,7 @@ def config_form(
 
 
 def consent_form(
-    subject: Subject | None = None, folder: str | os.PathLike[str] | None = None
+    subject: Subject | None = None, folder: str | os.PathLike[str] | None = None, id: str = "A"
 ) -> ConfigForm[Subject]:
     """A form for whose face is in a training set and why it may be used; no name is asked for.
 
@@ -257,9 +301,11 @@ def consent_form(
         subject: what it starts with; None leaves the basis open, and `value` raises ValueError
             until one is chosen.
         folder: adds a button that writes consent.json there.
+        id: what the person is called if `subject` is None.
     """
     names = ["id", "basis", "role", "audience", "given", "expires"]
-    form = ConfigForm(subject or Subject(), names, ask=() if subject else ("basis",))
+    ask = () if subject else ("basis",)
+    form = ConfigForm(subject or Subject(id), names, ask=ask, words={"basis": GROUNDS})
     if folder is not None:
         form.actions["write consent.json"] = lambda: str(write_consent(folder, form.value))
     return form

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
-from .form_fields import FormField
+from .base import GREEN, RED, View
 
-if TYPE_CHECKING:
-    import ipywidgets as widgets
-
+Words: TypeAlias = Mapping[Any, str] | None  # what a dropdown says for each choice
 OWN = "own settings"  # what the list of presets says once something was changed
-RED, GREEN = "#b00020", "#1b5e20"
-LABEL = {"description_width": "130px"}
 
 
-class FormView:
+class FormView(View):
     """The widgets of a `form.ConfigForm`, which they call.
 
     Args:
         form: whose widgets these are.
-        known: its fields.
+        known: its fields, `form.FormField`.
         values: what they show at first.
         file: adds buttons that save to and load from this file.
-        actions: more buttons, by what is written on them; each returns what to say.
+        words: of some fields, what a dropdown says for each choice.
 
     Attributes:
         fields: the widget of each field.
-        box: all of them, with the rest; the last one says what is wrong.
 
     Raises:
         ImportError: if ipywidgets is missing.
@@ -40,150 +34,132 @@ class FormView:
     def __init__(
         self,
         form: Any,
-        known: Mapping[str, FormField],
+        known: Mapping[str, Any],
         values: Mapping[str, Any],
         file: str | os.PathLike[str] | None,
-        actions: Mapping[str, Callable[[], str]],
+        words: Mapping[str, Mapping[Any, str]],
     ) -> None:
-        import ipywidgets as widgets
-
-        self._form = form
-        self.fields = {name: _widget(each, values[name]) for name, each in known.items()}
+        super().__init__(form)
+        w, self._words = self._w, words
+        self.fields = {
+            name: setting_widget(
+                self, each, values[name], name.replace("_", " "), (400, 130), words.get(name)
+            )
+            for name, each in known.items()
+        }
         for name, made in self.fields.items():
             made.observe(lambda change, name=name: self._edited(name, change["new"]), "value")
-        help_look = {"layout": widgets.Layout(width="540px")}
         rows = [
-            widgets.HBox([made, widgets.HTML(html.escape(known[name].help), **help_look)])
+            w.HBox([made, w.HTML(html.escape(known[name].help), layout={"width": "540px"})])
             for name, made in self.fields.items()
         ]
-        self._said = widgets.HTML()
-        tools = widgets.HBox([*self._presets(), self._button("reset", self._reset)])
+        tools = [*self._presets(), self._tool("reset", self._reset)]
         if file is not None:
-            tools.children = [*tools.children, *self._files(str(file))]
-        buttons = [self._button(name, do) for name, do in actions.items()]
-        self.box = widgets.VBox([*rows, tools, *buttons, self._said])
+            tools += self._files(str(file))
+        buttons = [self._tool(name, do) for name, do in form.actions.items()]
+        self.box = w.VBox([*rows, w.HBox(tools), *buttons, self.said])
+        self.tell()
 
     def show(self, values: Mapping[str, Any]) -> None:
         """Show these values, and whether the form accepts them."""
         for name, value in values.items():
-            _show(self.fields[name], value)
+            show_setting(self.fields[name], value, self._words.get(name))
         self.tell()
 
     def tell(self, text: str = "") -> None:
         """Say what is wrong with the form, or else `text`, and which preset it holds."""
-        problem = self._form.problem
-        self._say(problem or text, RED if problem else GREEN)
-        if self._form.presets:
-            self._preset.value = self._form.preset or OWN
-
-    def _say(self, text: str, colour: str) -> None:
-        text = html.escape(text, quote=False)
-        self._said.value = f'<b role="status" style="color:{colour}">{text}</b>' if text else ""
+        problem = self._panel.problem
+        self.say(problem or text, RED if problem else GREEN)
+        if self._panel.presets:
+            self._preset.value = self._panel.preset or OWN
 
     def _edited(self, name: str, value: Any) -> None:
-        self._form.edited(name, value)
+        self._panel.take_edit(name, value)
         self.tell()
 
     def _reset(self) -> str:
-        self._form.reset()
+        self._panel.reset()
         return "as it was at the start"
 
     def _presets(self) -> list[Any]:
-        import ipywidgets as widgets
-
-        if not self._form.presets:
+        form = self._panel
+        if not form.presets:
             return []
-        options = [OWN, *self._form.presets]
-        look = {
-            "description": "start from",
-            "style": LABEL,
-            "layout": widgets.Layout(width="400px"),
-        }
-        self._preset = widgets.Dropdown(options=options, value=OWN, **look)
+        options = [OWN, *form.presets]
+        self._preset = self.field("Dropdown", "start from", 400, {"options": options}, "130px")
 
-        def choose(change: dict[str, Any]) -> None:
-            if change["new"] not in (OWN, self._form.preset):
-                self._form.choose(change["new"])
+        def choose(name: str) -> None:
+            if name not in (OWN, form.preset):
+                form.choose(name)
 
-        self._preset.observe(choose, "value")
+        self.on_change(self._preset, choose)
         return [self._preset]
 
     def _files(self, file: str) -> list[Any]:
-        import ipywidgets as widgets
-
-        path = widgets.Text(value=file, description="file", style={"description_width": "40px"})
+        path = self.field("Text", "file", 300, {"value": file}, "40px")
 
         def load() -> str:
-            self._form.load(path.value)
+            self._panel.load(path.value)
             return f"loaded {path.value}"
 
-        save = self._button("save", lambda: f"saved to {self._form.save(path.value)}")
-        return [save, self._button("load", load), path]
+        save = self._tool("save", lambda: f"saved to {self._panel.save(path.value)}")
+        return [save, self._tool("load", load), path]
 
-    def _button(self, name: str, do: Callable[[], str]) -> Any:
-        import ipywidgets as widgets
-
-        button = widgets.Button(description=name, layout=widgets.Layout(width="auto"))
-
-        def click(_: Any) -> None:
-            with self._aloud():
-                self.tell(do())
-
-        button.on_click(click)
-        return button
-
-    @contextlib.contextmanager
-    def _aloud(self) -> Iterator[None]:
-        """Say in the form what goes wrong inside."""
-        try:
-            yield
-        except (OSError, ValueError) as error:
-            self._say(str(error), RED)
+    def _tool(self, name: str, do: Callable[[], str]) -> Any:
+        return self.button(name, lambda: self.tell(do()))
 
 
-def _widget(field: FormField, value: Any) -> widgets.Widget:
-    """A slider, dropdown, box or tick for a field, with its label."""
-    import ipywidgets as widgets
+def setting_widget(
+    view: View, field: Any, value: Any, text: str, size: tuple[int, int], words: Words = None
+) -> Any:
+    """A slider, dropdown, box or tick for a setting.
 
-    look: dict[str, Any] = {
-        "description": field.name.replace("_", " "),
-        "style": LABEL,
-        "layout": widgets.Layout(width="400px"),
-    }
+    Args:
+        view: whose widget it is.
+        field: the setting, a `form.FormField`.
+        value: what it shows at first.
+        text: what it is called.
+        size: width of the whole and of its text, in pixels.
+        words: what a dropdown says for each choice.
+    """
+    more: dict[str, Any] = {"value": value, "continuous_update": False}
     if field.choices:
-        made = widgets.Dropdown(options=_with(field.choices, value), value=value, **look)
+        kind, more = "Dropdown", {"options": _options(field.choices, value, words), "value": value}
     elif field.kind == "yes or no":
-        made = widgets.Checkbox(value=value, **look)
+        kind, more = "Checkbox", {"value": value}
     elif field.kind == "text":
-        made = widgets.Text(value=value or "", continuous_update=False, **look)
-    elif field.range is None or not math.isfinite(value):
-        box = widgets.IntText if field.kind == "whole number" else widgets.FloatText
-        made = box(value=value, **look)
+        kind, more["value"] = "Text", value or ""
     else:
-        low, high, step = field.range
         whole = field.kind == "whole number"
-        slider = widgets.IntSlider if whole else widgets.FloatSlider
-        if not whole:
-            look["readout_format"] = f".{max(0, math.ceil(-math.log10(step)))}f"
-        made = slider(min=min(low, value), max=max(high, value), step=step, **look)
-        made.continuous_update = False
-        made.value = value
+        kind = "IntText" if whole else "FloatText"
+        if field.range is not None and math.isfinite(value):
+            low, high, step = field.range
+            kind = "IntSlider" if whole else "FloatSlider"
+            more |= {"min": min(low, value), "max": max(high, value), "step": step}
+            if not whole:
+                more["readout_format"] = f".{max(0, math.ceil(-math.log10(step)))}f"
+    width, label = size
+    made = view.field(kind, text, width, more, f"{label}px")
+    setattr(made, "tooltip" if hasattr(made, "tooltip") else "description_tooltip", field.help)
     return made
 
 
-def _show(made: widgets.Widget, value: Any) -> None:
-    """Have a field's widget show a value; a slider or dropdown makes room for it."""
+def show_setting(made: Any, value: Any, words: Words = None) -> None:
+    """Have a widget of `setting_widget` show a value; a slider or dropdown makes room for it."""
     if hasattr(made, "options"):
-        if value not in made.options:
-            made.options = _with(made.options, value)
+        known = [each[1] if isinstance(each, tuple) else each for each in made.options]
+        if value not in known:
+            made.options = _options(known, value, words)
     elif hasattr(made, "readout"):
         made.min, made.max = min(made.min, value), max(made.max, value)
     made.value = "" if value is None else value
 
 
-def _with(choices: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
-    """The choices, and the value among them."""
-    if value in choices:
-        return tuple(choices)
-    numbers = all(isinstance(each, int | float) for each in (*choices, value))
-    return tuple(sorted((*choices, value))) if numbers else (value, *choices)
+def _options(choices: Iterable[Any], value: Any, words: Words) -> tuple[Any, ...]:
+    """What a dropdown offers: the choices, and the value among them."""
+    known = list(choices)
+    if value not in known:
+        known.insert(0, value)
+        if all(isinstance(each, int | float) for each in known):
+            known.sort()
+    return tuple((words.get(each, "choose ..."), each) for each in known) if words else (*known,)

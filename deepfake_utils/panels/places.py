@@ -1,4 +1,4 @@
-"""Where clips and projects are: local folders, Google Drive, links. Only notebooks use it."""
+"""Where clips and projects are: the samples, local folders, Google Drive, links, uploads."""
 
 from __future__ import annotations
 
@@ -9,18 +9,45 @@ import os
 import shutil
 import urllib.parse
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..runs.project import Project
+from ..consent import Subject
+from ..files import CHUNK
+from ..runs.project import Person, Project
+from ..samples import TEST_START_S, sample_clips, sample_consent
+from ..settings import Settings, setting
 from ..video import VIDEO_SUFFIXES
-from .downloads import PIECE, download, plain_name
+from .downloads import download, plain_name
 
 logger = logging.getLogger(__name__)
 
 DRIVE_FOLDER = "/content/drive"  # where Colab mounts Google Drive
 # What is offered of a folder; whatever FFmpeg opens can be named.
 CLIP_SUFFIXES = VIDEO_SUFFIXES | {".3gp", ".avi", ".m4v", ".mpeg", ".mpg", ".mts", ".wmv"}
+
+
+@dataclass(frozen=True)
+class ClipChoice(Settings):
+    """Which clips a notebook works on, and which part of them."""
+
+    person_a: str = setting(
+        "sample", 'who is in the video: "sample", a path, "drive:..." or a link'
+    )
+    person_b: str = setting("sample", "whose face is put there")
+    train_until_s: float = setting(
+        TEST_START_S, "A's clip is trained on up to this second; 0 takes all of it", least=0.0
+    )
+    swap_from_s: float = setting(TEST_START_S, "and swapped from this second on", least=0.0)
+
+
+def sample_of(person: Person) -> tuple[Path, Subject]:
+    """The sample clip that stands for a person of a project, and why that face may be used."""
+    clips = sample_clips()
+    if person == "a":
+        return clips.person_a, sample_consent("A")
+    return clips.person_b, sample_consent("B")
 
 
 def in_colab() -> bool:
@@ -87,17 +114,26 @@ def open_project(where: str = "", drive: str | os.PathLike[str] = DRIVE_FOLDER) 
     return Project(find_path(where, drive) if where.strip() else None)
 
 
-def no_video(folder: Path) -> FileNotFoundError:
-    """What to raise where a folder has no video."""
-    kinds = ", ".join(sorted(CLIP_SUFFIXES))
-    return FileNotFoundError(
-        f"expected a video in the folder {folder}, got none; it may end in {kinds}, and folders "
-        "inside it are not looked into"
-    )
+def videos_at(path: Path) -> list[Path]:
+    """The file at a path, or the videos of the folder there, by their names.
+
+    Raises:
+        FileNotFoundError: if there is none; it names the videos that are near.
+    """
+    if path.is_dir():
+        if found := list_videos(path):
+            return found
+        kinds = ", ".join(sorted(CLIP_SUFFIXES))
+        raise FileNotFoundError(
+            f"expected a video in the folder {path}, got none; it may end in {kinds}, and folders "
+            "inside it are not looked into"
+        )
+    if not path.is_file():
+        raise _no_clip(path)
+    return [path]
 
 
-def no_clip(path: Path) -> FileNotFoundError:
-    """What to raise where no clip is: it names the videos that are near."""
+def _no_clip(path: Path) -> FileNotFoundError:
     near = next(folder for folder in path.absolute().parents if folder.is_dir())
     if near != path.absolute().parent:
         return FileNotFoundError(f"no clip at {path}; check the path: {near} has no such folder")
@@ -138,7 +174,7 @@ def save_upload(
     part = folder / f".{plain}.part"
     with part.open("wb") as file:
         source = io.BytesIO(content) if isinstance(content, bytes | memoryview) else content
-        shutil.copyfileobj(source, file, PIECE)
+        shutil.copyfileobj(source, file, CHUNK)
     path, number = folder / plain, 2
     while path.exists():
         path = folder / f"{Path(plain).stem}-{number}{Path(plain).suffix}"
@@ -180,12 +216,4 @@ def find_clip(
     if text in ("", "sample"):
         return sample
     link = "://" in text and not text.startswith("file://")
-    path = download(text, folder) if link else find_path(text, drive)
-    if path.is_dir():
-        clips = list_videos(path)
-        if not clips:
-            raise no_video(path)
-        path = clips[0]
-    if not path.is_file():
-        raise no_clip(path)
-    return path
+    return videos_at(download(text, folder) if link else find_path(text, drive))[0]

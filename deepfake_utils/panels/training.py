@@ -1,88 +1,126 @@
 """Training with buttons: it runs in a thread of the kernel, and the page only looks on.
 
-    panel = TrainingPanel(trainer, store, (show_a, show_b), (held_a, held_b), minutes=5.0)
+    panel = train(project, NetworkChoice(minutes=5.0))  # or TrainingPanel(TrainingLoop(...))
     panel             # in a notebook: buttons, the grid of predictions, the losses
     panel.run()       # the same by hand: trains to the end, or until it is interrupted
     panel.start(), panel.pause(), panel.save(), panel.stop(), panel.wait(60.0)
 
 The state is on the panel and in the store: closing the page changes nothing, and after the loss of
-the kernel `training_project.train` goes on from the last save.
+the kernel `train(project)` goes on from the last save.
 """
 
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import logging
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal
 
-from ..dataset import Batch, Batches, endless_batches
+import torch
+
+from ..autoencoder import FaceSwapAutoencoder, preset, smallest_map
+from ..dataset import Batch, Batches, FaceDataset, endless_batches, photometric_augment
+from ..extraction import extract_clip, load_faces
 from ..files import take_lock
 from ..images import Image
+from ..landmarks import MeshLandmarker
 from ..plotting import GRID_TITLES, plot_losses, plot_pairs, plot_prediction_grid
+from ..runs.project import Person, Project
 from ..runs.store import CheckpointStore
-from ..training.trainer import Trainer
-from .base import has_widgets
-from .jobs import Worker, working
-from .training_loop import State, TrainingLoop, TrainingStatus
+from ..samples import TEST_START_S
+from ..settings import Settings, setting
+from ..training.recipe import TrainConfig, recipe
+from ..training.trainer import Trainer, start_or_resume
+from ..warping import WarpConfig
+from .base import GREY, RED, Panel
+from .jobs import Job, working
+from .places import sample_of
+from .training_loop import TrainingLoop, TrainingStatus
 from .training_view import TrainingView
 
 if TYPE_CHECKING:
-    import ipywidgets as widgets
     from matplotlib.figure import Figure
 
 logger = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
+KEY = "training"  # under which project.json remembers the settings
+HELD = 0.05  # share of each person's faces that is held out of training, the last ones
+PEOPLE: tuple[Person, Person] = ("a", "b")
 
 
-class TrainingPanel:
+def _usual_size() -> int:
+    """A size that trains in minutes here."""
+    return 128 if torch.cuda.is_available() else 96
+
+
+@dataclass(frozen=True)
+class NetworkChoice(Settings):
+    """Which network a notebook trains, and for how long."""
+
+    preset: Literal["quick", "original"] = setting("quick", '"original" is for a GPU')
+    image_size: int = setting(
+        factory=_usual_size,
+        help="side of the face in pixels",
+        useful=(64, 96, 128, 160, 192, 256),
+    )
+    mask: bool = setting(
+        False, "True has the network draw a mask of the face, which the swap then uses"
+    )
+    minutes: float = setting(5.0, "how long to train; the run is made as long as fits", above=0.0)
+    light: float = setting(
+        0.0,
+        "strength of random changes of light and colour; 1 for clips that differ",
+        least=0.0,
+        slider=(0.0, 2.0, 0.1),
+    )
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: naming the field, what it should be, and what it is.
+        """
+        super().__post_init__()
+        smallest_map(self.image_size)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """All that is chosen before a training run."""
+
+    network: NetworkChoice
+    settings: TrainConfig
+    warp: WarpConfig
+
+
+class TrainingPanel(Panel):
     """Start, pause, stop and save a training run, and watch it.
 
     Everything that touches the networks happens in one thread, between two steps.
 
     Args:
-        trainer: what is trained.
-        store: where it is saved to; of each store one panel trains at a time.
-        show: some faces of A and as many of B to draw, `FaceDataset.preview`.
-        held: faces of A and of B held out of training, `FaceDataset.still`; each save is scored
-            by them.
-        save_every: steps between two saves; None saves twelve times a run, and at least every
-            five minutes.
-        minutes: length of a new run, which its first steps are timed for, and how much longer a
-            finished one is trained when it is started again; None takes `trainer.config.steps`.
-        refresh_s: seconds between two live pictures; more where these would take above 5 %.
+        loop: what is trained, and how often it is saved and drawn.
 
     Attributes:
-        trainer: that trainer.
-        store: that store.
-
-    Raises:
-        ValueError: if `save_every` is below 1, or `minutes` or `refresh_s` not positive.
+        trainer: the loop's trainer.
+        store: where it is saved to; of each store one panel trains at a time.
     """
 
-    def __init__(
-        self,
-        trainer: Trainer,
-        store: CheckpointStore,
-        show: tuple[Batch, Batch],
-        held: tuple[Batch, Batch],
-        save_every: int | None = None,
-        minutes: float | None = None,
-        refresh_s: float = 3.0,
-    ) -> None:
-        if save_every is not None and save_every < 1:
-            raise ValueError(f"save_every: expected at least 1 step, got {save_every}")
-        for name, value in (("minutes", minutes), ("refresh_s", refresh_s)):
-            if value is not None and not value > 0.0:
-                raise ValueError(f"{name}: expected more than 0, got {value}")
-        self.trainer, self.store = trainer, store
-        self._loop = TrainingLoop(trainer, store, show, held, save_every, minutes, refresh_s)
-        self._loop.tell = self._tell
-        self._worker: Worker | None = None
-        self._view: TrainingView | None = None
+    methods = (
+        "Without ipywidgets, train by panel.run(), or by panel.start(), panel.pause(), "
+        "panel.save() and panel.stop(); look by panel.grid() and panel.curve()."
+    )
+
+    def __init__(self, loop: TrainingLoop) -> None:
+        self.trainer, self.store, self._loop = loop.trainer, loop.store, loop
+        loop.tell = self._tell
+        self._job = Job(_name(self.store), self._work, self._job_moved, self)
         self._blocking = False  # True while `run` keeps the kernel from hearing the buttons
+
+    def __str__(self) -> str:
+        return str(self.status)
 
     @property
     def step(self) -> int:
@@ -92,12 +130,15 @@ class TrainingPanel:
     @property
     def status(self) -> TrainingStatus:
         """Where it is, how fast it goes, and how long it will take."""
-        return self._loop.status(self._state())
+        state = self._job.state
+        if not self._job.running and state != "failed" and self._loop.finished:
+            state = "finished"  # be it by an earlier program
+        return self._loop.status(state)
 
     @property
     def error(self) -> Exception | None:
         """What ended the training too early; None if nothing did."""
-        return None if self._worker is None else self._worker.error
+        return self._job.error
 
     @property
     def snapshots(self) -> list[Image]:
@@ -116,48 +157,39 @@ class TrainingPanel:
             RuntimeError: if another panel or program trains this store.
             OSError: if its folder cannot be written.
         """
-        if (worker := self._alive()) is not None:
-            worker.go_on()
+        if self._job.running:
+            self._job.go_on()
             self._tell("")
             return
         folder = self.store.folder.resolve()
         if running(self.store) is not None:
             raise RuntimeError(
                 f"{folder} is being trained by another panel of this notebook, which "
-                "training_panel.running(store) gives: go on with that one, or stop it first"
+                "training.running(store) gives: go on with that one, or stop it first"
             )
         try:
-            lock = take_lock(folder.with_name(f"{folder.name}.lock"))
+            self._lock = take_lock(folder.with_name(f"{folder.name}.lock"))
         except BlockingIOError as error:
             raise RuntimeError(
                 f"{folder} is being trained by another notebook or program; stop it there first"
             ) from error
-
-        def work(worker: Worker) -> None:
-            try:
-                self._loop(worker)
-            finally:
-                lock.release()
-
-        self._worker = Worker(_name(self.store), work, self._ended, self)
         atexit.register(self.stop)  # a kernel that is shut down saves first
-        self._tell("starting")
-        self._worker.start()
+        self._job.start()
 
     def pause(self) -> None:
         """Save, and stand still after the running step; returns once it does."""
-        if (worker := self._alive()) is not None:
+        if self._job.running:
             self._tell("pausing after this step")
-            worker.pause()
-            if worker.holding:
+            self._job.pause()
+            if self._job.state == "paused":
                 self._tell("paused and saved; Start goes on")
 
     def stop(self) -> None:
         """Save, and end after the running step; returns once it has. `start` goes on from here."""
-        if (worker := self._alive()) is not None:
+        if self._job.running:
             self._tell("saving, then stopping")
-            worker.stop()
-            worker.join()
+            self._job.stop()
+        self._job.wait()
 
     def save(self) -> Path:
         """Save now, between two steps.
@@ -165,7 +197,7 @@ class TrainingPanel:
         Raises:
             OSError: if it cannot be written.
         """
-        path = self._between_steps(self._loop.save)
+        path = self._job.ask(self._loop.save)
         self._tell(f"saved as {path.name}")
         return path
 
@@ -175,9 +207,7 @@ class TrainingPanel:
         Returns:
             True if it has ended, or never began.
         """
-        if self._worker is not None:
-            self._worker.join(timeout_s)
-        return self._alive() is None
+        return self._job.wait(timeout_s)
 
     def run(self) -> TrainingStatus:
         """Start, and wait for the end; for scripts, and to run all cells of a notebook.
@@ -220,7 +250,7 @@ class TrainingPanel:
             title = f"step {self.step} of {self.trainer.config.steps}"
             return plot_prediction_grid(self.trainer.average, *self._loop.show, title)
 
-        return self._between_steps(draw)
+        return self._job.ask(draw)
 
     def curve(self) -> Figure:
         """The losses so far, `plot_losses`; also in training.
@@ -228,63 +258,36 @@ class TrainingPanel:
         Raises:
             ValueError: if there was no step yet.
         """
-        return self._between_steps(lambda: plot_losses(self.trainer.history, self.trainer.scores))
+        return self._job.ask(lambda: plot_losses(self.trainer.history, self.trainer.scores))
 
-    @property
-    def box(self) -> widgets.VBox:
-        """Buttons, bar, figures, the grid of predictions and the losses.
+    def make_view(self) -> TrainingView:
+        """Buttons, bar, figures, the grid of predictions and the losses."""
+        actions = {"Start": self.start, "Pause": self.pause, "Stop": self.stop, "Save": self.save}
+        self._view = TrainingView(actions, GRID_TITLES)
+        self._loop.draw = self._view.draw
+        if not self._job.running:
+            self._loop.picture()
+        self._tell("Start trains; the page may be closed meanwhile")
+        return self._view
 
-        Raises:
-            ImportError: if ipywidgets is missing.
-        """
-        if self._view is None:
-            actions = {"Start": self.start, "Pause": self.pause, "Stop": self.stop}
-            self._view = TrainingView({**actions, "Save": self.save}, GRID_TITLES)
-            self._loop.draw = self._view.draw
-            if self._alive() is None:
-                self._loop.picture()
-            self._tell("Start trains; the page may be closed meanwhile")
-        return self._view.box
+    def _work(self, job: Job[None]) -> None:
+        try:
+            self._loop(job)
+        finally:
+            self._lock.release()
 
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        if has_widgets():
-            display(self.box)
+    def _job_moved(self) -> None:
+        """What the panel says at the beginning and at the end; the latter in the job's thread."""
+        if self._job.running:
+            self._tell("starting")
             return
-        text = (
-            f"{self.status}. Without ipywidgets, train by panel.run(), or by panel.start(), "
-            "panel.pause(), panel.save() and panel.stop(); look by panel.grid() and panel.curve()."
-        )
-        display({"text/plain": text}, raw=True)
-
-    def _alive(self) -> Worker | None:
-        """The worker, if it is at work."""
-        return self._worker if self._worker is not None and self._worker.is_alive() else None
-
-    def _state(self) -> State:
-        if (worker := self._alive()) is not None and not worker.done:
-            return "paused" if worker.holding else "running"
-        if self.error is not None:
-            return "failed"
-        if self._loop.finished:
-            return "finished"
-        return "ready" if self._worker is None else "stopped"
-
-    def _between_steps(self, do: Callable[[], Result]) -> Result:
-        worker = self._alive()
-        return do() if worker is None else worker.ask(do)
-
-    def _ended(self) -> None:
-        """What the thread does last."""
         atexit.unregister(self.stop)
         if (error := self.error) is not None:
             logger.error("training stopped at step %d: %s", self.step, error)
             self._tell(f"{type(error).__name__}: {error}")
         elif self._loop.finished:
-            self._tell(
-                "finished and saved" + "; Start trains on" * (self._loop.minutes is not None)
-            )
+            more = "" if self._loop.minutes is None else "; Start trains on"
+            self._tell(f"finished and saved{more}")
         else:
             self._tell("stopped and saved; Start goes on")
 
@@ -296,11 +299,9 @@ class TrainingPanel:
             if text and self._blocking and status.state == "running":
                 text += "; a cell waits for the end: interrupt it to stop and save"
             if text is not None:
-                self._view.say(text, wrong=status.state == "failed")
-            allowed = {
-                "running": {"Pause", "Stop", "Save"},
-                "paused": {"Start", "Stop", "Save"},
-            }.get(status.state, {"Start", "Save"})
+                self._view.say(text, RED if status.state == "failed" else GREY)
+            known = {"running": {"Pause", "Stop", "Save"}, "paused": {"Start", "Stop", "Save"}}
+            allowed = known.get(status.state, {"Start", "Save"})
             self._view.allow(set() if self._blocking else allowed)
 
 
@@ -312,3 +313,120 @@ def running(store: CheckpointStore) -> TrainingPanel | None:
 
 def _name(store: CheckpointStore) -> str:
     return f"training {store.folder.resolve()}"
+
+
+def need_faces(project: Project, stride: int = 1) -> bool:
+    """See that a project has faces to train on: those of the sample people if nothing is chosen.
+
+    Args:
+        project: whose `faces("a")` and `faces("b")` are looked for.
+        stride: of the sample clips take every stride-th frame.
+
+    Returns:
+        Whether faces of the sample people were extracted now.
+
+    Raises:
+        FileNotFoundError: if one person's are missing, or other clips than the samples are chosen
+            and their faces were not extracted yet.
+    """
+    samples = {who: sample_of(who) for who in PEOPLE}
+    missing = [who for who in PEOPLE if not project.faces(who).is_dir()]
+    chosen = {Path(clip.path) for clip in project.clips.values()}
+    if missing and (len(missing) == 1 or not chosen <= {film for film, _ in samples.values()}):
+        raise FileNotFoundError(
+            f"no faces of person {' and '.join(missing)} in {project.root}; run 'Extract the faces'"
+            " in 01_extract_faces.ipynb first"
+        )
+    for who in missing:
+        film, agreed = samples[who]
+        end_s = TEST_START_S if who == "a" else None  # the rest is for the test
+        part, find = (0.0, end_s, stride), MeshLandmarker()
+        extract_clip(film, project.faces(who), find, *part, consent=agreed)
+    return bool(missing)
+
+
+def train(
+    project: Project,
+    network: NetworkChoice | None = None,
+    settings: TrainConfig | None = None,
+    warp: WarpConfig | None = None,
+) -> TrainingPanel:
+    """A panel that trains on a project's faces and saves into its `run` folder.
+
+    A run that was stopped, interrupted or lost with its kernel goes on from the last save, with
+    the settings it was begun with; one that is going on in this kernel is found again. The project
+    remembers what was chosen, so `train(project)` alone goes on with its run, be it finished.
+
+    Args:
+        project: whose `faces("a")` and `faces("b")` are trained on.
+        network: which network, and how many minutes; a finished run, or one of another network,
+            is moved aside, and a new one begun. None takes what the project remembers.
+        settings: how to train; None takes what suits the network.
+        warp: how far faces are shaken; None takes the usual.
+
+    Raises:
+        FileNotFoundError: if there are no faces, or nothing is chosen and nothing remembered.
+        RuntimeError: if another run of this project is going on in this kernel.
+        PermissionError, ValueError: as `FaceDataset`, or if project.json or the last checkpoint
+            is damaged.
+    """
+    known = _remembered(project)
+    if network is None and settings is None and warp is None:
+        if known is None:
+            raise FileNotFoundError(
+                f"no training run in {project.root} to go on with; choose a network to begin one: "
+                "train(project, NetworkChoice())"
+            )
+        chosen, again = known, True
+    else:
+        network = network or (known.network if known is not None else NetworkChoice())
+        settings = settings or recipe(network.preset)
+        chosen, again = Choices(network, settings, warp or WarpConfig()), False
+    store = project.store()
+    if (going := running(store)) is not None:
+        if chosen != known:
+            raise RuntimeError(
+                f"{store.folder} is being trained with other settings; stop that run first "
+                "(train(project).stop()), or call train(project) to go on with it"
+            )
+        return going
+    panel = _panel(project, store, chosen, again)
+    project.write(KEY, dataclasses.asdict(chosen))
+    return panel
+
+
+def _remembered(project: Project) -> Choices | None:
+    said = project.read(KEY)
+    if said is None:
+        return None
+    try:
+        network, settings = NetworkChoice(**said["network"]), TrainConfig(**said["settings"])
+        return Choices(network, settings, WarpConfig(**said["warp"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{project.root / 'project.json'}: expected the settings of a training run under "
+            f"{KEY!r}, got something else ({error}); mend the file or move it away"
+        ) from error
+
+
+def _panel(project: Project, store: CheckpointStore, chosen: Choices, again: bool) -> TrainingPanel:
+    network = chosen.network
+    config = dataclasses.replace(preset(network.preset, network.image_size), mask=network.mask)
+    light = photometric_augment(network.light) if network.light else None
+    sets: list[FaceDataset] = []
+    held: list[Batch] = []
+    for person in PEOPLE:
+        learned, rest = load_faces(project.faces(person)).split(HELD)
+        sets.append(FaceDataset(learned, network.image_size, config.coverage, light))
+        held.append(FaceDataset(rest, network.image_size, config.coverage).still())
+    batch_size = chosen.settings.batch_size
+    a, b = (endless_batches(each, batch_size, chosen.warp, seed=i) for i, each in enumerate(sets))
+    saved = store.latest() if again else None
+    if saved is not None:
+        trainer = Trainer.resume(saved, a, b)
+    else:
+        trainer = start_or_resume(store, FaceSwapAutoencoder(config), a, b, chosen.settings)
+    count = min(4, *map(len, sets))
+    show = (sets[0].preview(count), sets[1].preview(count))
+    loop = TrainingLoop(trainer, store, show, (held[0], held[1]), minutes=network.minutes)
+    return TrainingPanel(loop)

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -22,9 +21,8 @@ from ..runs.store import CheckpointStore
 from ..training.recipe import Pace
 from ..training.trainer import Trainer
 from .base import png_bytes
-from .jobs import Worker
+from .jobs import Job, State
 
-State = Literal["ready", "running", "paused", "stopped", "finished", "failed"]
 GRID_SHARE, CURVE_SHARE = 0.03, 0.02  # of the time that live pictures may take
 SAVES_A_RUN = 12  # or more, so that none is further away than this:
 SAVE_AT_LEAST_S = 300.0
@@ -88,13 +86,28 @@ class Cadence:
 
 
 class TrainingLoop:
-    """The work of one panel, and its timing; the arguments are those of `TrainingPanel`.
+    """The work of one panel, and its timing.
+
+    Args:
+        trainer: what is trained.
+        store: where it is saved to.
+        show: some faces of A and as many of B to draw, `FaceDataset.preview`.
+        held: faces of A and of B held out of training, `FaceDataset.still`; each save is scored
+            by them.
+        save_every: steps between two saves; None saves twelve times a run, and at least every
+            five minutes.
+        minutes: length of a new run, which its first steps are timed for, and how much longer a
+            finished one is trained when it is started again; None takes `trainer.config.steps`.
+        refresh_s: seconds between two live pictures; more where these would take above 5 %.
 
     Attributes:
         snapshots: a picture of the grid at each save, RGB uint8.
         draw: what is done with live pictures, PNG files of the grid and of the losses, each None
             if it stays as it is; as long as nobody looks it is None, and none are made.
-        tell: called with a sentence at each turn of events, and with "" now and then.
+        tell: called with a sentence at each turn of events, and with None now and then.
+
+    Raises:
+        ValueError: if `save_every` is below 1, or `minutes` or `refresh_s` not positive.
     """
 
     def __init__(
@@ -103,16 +116,21 @@ class TrainingLoop:
         store: CheckpointStore,
         show: tuple[Batch, Batch],
         held: tuple[Batch, Batch],
-        save_every: int | None,
-        minutes: float | None,
-        refresh_s: float,
+        save_every: int | None = None,
+        minutes: float | None = None,
+        refresh_s: float = 3.0,
     ) -> None:
+        if save_every is not None and save_every < 1:
+            raise ValueError(f"save_every: expected at least 1 step, got {save_every}")
+        for name, value in (("minutes", minutes), ("refresh_s", refresh_s)):
+            if value is not None and not value > 0.0:
+                raise ValueError(f"{name}: expected more than 0, got {value}")
         self.trainer, self.store, self.show, self.held = trainer, store, show, held
         self.save_every, self.minutes = save_every, minutes
         self.snapshots: list[Image] = []
         self.draw: Callable[[bytes | None, bytes | None], None] | None = None
         self.tell: Callable[[str | None], None] = lambda text: None
-        self._apart = 1  # of the saves, each so-manieth is among the snapshots
+        self._apart = 1  # every how many saves a snapshot is kept
         self._saves = 0
         self._turns: deque[float] = deque(maxlen=100)  # seconds a step, all that goes with it too
         self._saved_at = trainer.step
@@ -121,8 +139,8 @@ class TrainingLoop:
         self._line = Cadence(CURVE_SHARE, 2.0 * refresh_s)
         self._words = Cadence(1.0, 1.0)
 
-    def __call__(self, worker: Worker) -> None:
-        """Train to the end of the run, or until the worker is stopped; then save."""
+    def __call__(self, job: Job[None]) -> None:
+        """Train to the end of the run, or until the job is stopped; then save."""
         self._plan()
         self._check()
         began = time.monotonic()
@@ -133,7 +151,7 @@ class TrainingLoop:
             now = time.monotonic()
             self._turns.append(now - began)
             self._spent_s += now - began
-            if not worker.between(self._hold):
+            if not job.between(self._hold):
                 break
             began = time.monotonic()  # without what the pause took
         self._check()
@@ -203,10 +221,8 @@ class TrainingLoop:
 
     def _check(self) -> None:
         """Score, save and draw."""
-        if (
-            self.trainer.scores
-            and self.trainer.scores[-1][0] == self.trainer.step == self._saved_at
-        ):
+        scores, step = self.trainer.scores, self.trainer.step
+        if scores and scores[-1][0] == step == self._saved_at:
             return  # the last save of the run was this very step
         self.trainer.evaluate(*self.held)
         path = self.save()
@@ -246,9 +262,9 @@ class TrainingLoop:
         if self.save_every is not None:
             return self.save_every
         share = max(1, self.trainer.config.steps // SAVES_A_RUN)
-        return (
-            share if not self._turns else max(1, min(share, int(SAVE_AT_LEAST_S / self._turn_s())))
-        )
+        if not self._turns:
+            return share
+        return max(1, min(share, int(SAVE_AT_LEAST_S / self._turn_s())))
 
 
 def memory_mb(device: torch.device) -> int | None:

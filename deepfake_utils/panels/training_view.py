@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import ipywidgets as widgets
-
-RED, GREY = "#b00020", "#444"
+from .base import GREY, View, coloured
 
 
-class TrainingView:
-    """What a `training_panel.TrainingPanel` looks like; everything is changed in its place.
+class TrainingView(View):
+    """What a `training.TrainingPanel` looks like; everything is changed in its place.
 
     Args:
         actions: what each button does, by what is written on it.
@@ -26,39 +22,25 @@ class TrainingView:
     def __init__(
         self, actions: Mapping[str, Callable[[], object]], columns: tuple[str, ...]
     ) -> None:
-        import ipywidgets as widgets
-
-        self.buttons = {name: self._button(name, do) for name, do in actions.items()}
-        wide = widgets.Layout(width="98%")
-        self.bar = widgets.IntProgress(description="steps", layout=wide)
-        self.status, self.said = widgets.HTML(), widgets.HTML()
-        self.grid = widgets.Image(format="png", layout=widgets.Layout(width="600px"))
-        self.curve = widgets.Image(format="png", layout=widgets.Layout(width="600px"))
+        super().__init__(None)
+        w = self._w
+        self.buttons = {name: self.button(name, do, "150px") for name, do in actions.items()}
+        self.bar = w.IntProgress(description="steps", layout={"width": "98%"})
+        self.status = w.HTML()
+        self.grid = w.Image(format="png", layout={"width": "600px"})
+        self.curve = w.Image(format="png", layout={"width": "600px"})
         titles = "".join(
-            f'<span style="flex:1;text-align:center">{name}</span>' for name in columns
+            f'<span style="flex:1;text-align:center">{html.escape(name)}</span>' for name in columns
         )
-        self.box: widgets.VBox = widgets.VBox(
-            [
-                widgets.HBox(list(self.buttons.values())),
-                self.bar,
-                self.status,
-                self.said,
-                widgets.HTML(f'<div style="display:flex;width:600px">{titles}</div>'),
-                self.grid,
-                widgets.HTML(f'<small style="color:{GREY}">AI modified</small>'),
-                self.curve,
-            ]
-        )
+        head = w.HTML(f'<div style="display:flex;width:600px">{titles}</div>')
+        mark = w.HTML(f'<small style="color:{GREY}">AI modified</small>')
+        parts = [self.bar, self.status, self.said, head, self.grid, mark, self.curve]
+        self.box = w.VBox([w.HBox(list(self.buttons.values())), *parts])
 
     def tell(self, step: int, steps: int, text: str) -> None:
         """Show how far it is."""
         self.bar.max, self.bar.value = max(1, steps), step
-        self.status.value = f'<span style="color:{GREY}">{html.escape(text, quote=False)}</span>'
-
-    def say(self, text: str, wrong: bool = False) -> None:
-        """Show a sentence, in red if something went wrong."""
-        colour, text = RED if wrong else GREY, html.escape(text, quote=False)
-        self.said.value = f'<b role="status" style="color:{colour}">{text}</b>' if text else ""
+        self.status.value = coloured(text, GREY)
 
     def allow(self, names: set[str]) -> None:
         """Only these buttons can be pressed."""
@@ -71,17 +53,3 @@ class TrainingView:
             self.grid.value = grid
         if curve is not None:
             self.curve.value = curve
-
-    def _button(self, name: str, do: Callable[[], object]) -> Any:
-        import ipywidgets as widgets
-
-        button = widgets.Button(description=name)
-
-        def click(_: Any) -> None:
-            try:
-                do()
-            except (OSError, RuntimeError, ValueError) as error:
-                self.say(str(error), wrong=True)
-
-        button.on_click(click)
-        return button

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ..files import read_json, write_json
+from ..settings import Settings, setting
 from .store import CheckpointStore
 
 __all__ = ["Clip", "Person", "Project"]
@@ -17,12 +18,12 @@ Person = Literal["a", "b"]  # a: who is in the video; b: whose face is put there
 
 
 @dataclass(frozen=True)
-class Clip:
+class Clip(Settings):
     """A video, and which part of it is used."""
 
-    path: str  # of the file
-    start_s: float = 0.0  # from here
-    end_s: float | None = None  # to here; None: to its end
+    path: str = setting(help="the file")
+    start_s: float = setting(0.0, "the part begins here, in seconds", least=0.0)
+    end_s: float | None = setting(None, "and ends here, in seconds; None: at the file's end")
 
     def __post_init__(self) -> None:
         """Check the part.
@@ -30,8 +31,7 @@ class Clip:
         Raises:
             ValueError: naming what is wrong.
         """
-        if not self.start_s >= 0.0:
-            raise ValueError(f"start_s: expected at least 0, got {self.start_s}")
+        super().__post_init__()
         if self.end_s is not None and not self.end_s > self.start_s:
             raise ValueError(
                 f"end_s: expected more than start_s ({self.start_s}) or None, got {self.end_s}"
@@ -56,7 +56,7 @@ class Project:
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
         if root is None:
-            here = Path("..") if Path("../deepfake_utils/project.py").is_file() else Path()
+            here = Path("..") if Path("../deepfake_utils/__init__.py").is_file() else Path()
             root = os.environ.get("DEEPFAKE_OUTPUT") or here / "output"
         self.root = Path(root)
 
@@ -123,29 +123,22 @@ class Project:
         Raises:
             ValueError: if the file is damaged.
         """
-        path = self.root / "project.json"
-        if not path.is_file():
-            return otherwise
-        try:
-            return json.loads(path.read_text(encoding="utf-8")).get(key, otherwise)
-        except (json.JSONDecodeError, AttributeError) as error:
-            raise ValueError(
-                f"{path}: expected a JSON object ({error}); mend the file or move it away"
-            ) from error
+        return self._read().get(key, otherwise)
 
     def write(self, key: str, value: object) -> Path:
         """Leave a value that JSON can hold under a name in project.json; the rest of it stays.
 
         Raises:
-            ValueError: if the file that is there is damaged.
+            ValueError: if the file that is there is damaged, or JSON has no word for the value.
             TypeError: if JSON cannot hold the value.
         """
-        self.read(key)
-        path = self.root / "project.json"
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        text = json.dumps({**known, key: value}, indent=2) + "\n"
-        self.root.mkdir(parents=True, exist_ok=True)
-        half = path.with_suffix(".json.part")
-        half.write_text(text, encoding="utf-8")
-        half.replace(path)  # a reader never sees half a file
-        return path
+        return write_json(self._file, {**self._read(), key: value}, indent=2)
+
+    @property
+    def _file(self) -> Path:
+        return self.root / "project.json"
+
+    def _read(self) -> dict[str, Any]:
+        if not self._file.is_file():
+            return {}
+        return read_json(self._file, "mend the file or move it away")

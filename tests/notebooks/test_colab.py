@@ -120,7 +120,7 @@ def test_installing_in_colab_adds_only_what_is_named(extras, tmp_path):
 USE = """
 import json, sys
 from google.colab import drive, files
-from deepfake_utils.panels import find_clip, in_colab, mount_drive
+from deepfake_utils.panels.places import find_clip, in_colab, mount_drive
 folder = sys.argv[1]
 assert in_colab()
 mine = mount_drive(folder + "/drive")

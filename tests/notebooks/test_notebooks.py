@@ -14,7 +14,7 @@ import pytest
 from deepfake_utils.dataset import FaceDataset
 from deepfake_utils.extraction import load_faces
 from deepfake_utils.marking.reading import read_provenance
-from deepfake_utils.panels.training_project import train
+from deepfake_utils.panels.training import train
 from deepfake_utils.runs.project import Project
 from deepfake_utils.runs.store import CheckpointStore
 from deepfake_utils.samples import sample_clips

@@ -1,4 +1,4 @@
-"""pytest tests/test_faces_panel.py"""
+"""pytest tests/panels/test_faces_panel.py"""
 
 import builtins
 import io
@@ -12,10 +12,9 @@ from PIL import Image as Pillow
 
 from deepfake_utils.extraction import load_faces
 from deepfake_utils.images import read_image, write_image
-from deepfake_utils.panels import faces as faces_panel
+from deepfake_utils.panels import base
 from deepfake_utils.panels.base import has_widgets, png_bytes
-from deepfake_utils.panels.faces import FacesPanel
-from deepfake_utils.panels.faces_pages import THUMB
+from deepfake_utils.panels.faces import THUMB, FacesPanel
 
 
 @pytest.fixture
@@ -139,7 +138,7 @@ def test_without_ipywidgets_it_says_what_to_call(panel, monkeypatch, capsys):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", no_widgets)
-    monkeypatch.setattr(faces_panel, "has_widgets", lambda: False)
+    monkeypatch.setattr(base, "has_widgets", lambda: False)
     panel._ipython_display_()
     assert "panel.drop_below('sharpness', 0.08)" in capsys.readouterr().out
     assert panel.drop(3) and panel.undo()

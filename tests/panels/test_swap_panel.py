@@ -1,4 +1,4 @@
-"""pytest tests/test_swap_panel.py"""
+"""pytest tests/panels/test_swap_panel.py"""
 
 import dataclasses
 import itertools
@@ -20,8 +20,8 @@ from deepfake_utils.marking.label import draw_label
 from deepfake_utils.marking.reading import read_provenance
 from deepfake_utils.marking.watermark import Watermark
 from deepfake_utils.panels.preview import BOX_WH, GAP
-from deepfake_utils.panels.render_job import Progress
-from deepfake_utils.panels.swap import SwapPanel, download_link, passages
+from deepfake_utils.panels.swap import SwapPanel
+from deepfake_utils.panels.swap_view import download_link, passages
 from deepfake_utils.rendering import FrameNote, SwapReport
 from deepfake_utils.runs.project import Clip
 from deepfake_utils.samples import load_truth, sample_clips
@@ -181,7 +181,7 @@ def test_rendering_writes_the_marked_part_with_its_settings(panel):
     report = panel.render()
     assert report is panel.report and report.path == panel.path
     assert report.outcomes == {"swapped": 10}
-    assert (panel.progress.done, panel.progress.total) == (10, 10)
+    assert (panel.job.progress.done, panel.job.progress.total) == (10, 10)
     info = read_video_info(panel.path)
     assert info.frame_count == 10 and info.has_audio
     assert read_provenance(panel.path).layers == ("watermark", "metadata", "manifest")
@@ -214,11 +214,6 @@ def test_frames_can_be_looked_at_while_the_clip_is_rendered(panel, model, landma
     assert panel.wait().frames == 10
     with pytest.raises(RuntimeError, match=r"call start\(\)"):
         SwapPanel(CLIP, Swapper(model, landmarks, device="cpu"), panel.path).wait()
-
-
-def test_progress_says_what_is_left():
-    assert str(Progress(25, 100, 10.0)) == "25 of 100 frames, 30 s to go"
-    assert str(Progress(1, 101, 2.0)) == "1 of 101 frames, 3 min 20 s to go"
 
 
 def test_passages_join_what_belongs_together():

@@ -1,4 +1,4 @@
-"""pytest tests/test_training_panel.py: training in a thread, on tiny networks and real files."""
+"""pytest tests/panels/test_training_panel.py: training in a thread, on tiny networks."""
 
 import itertools
 import subprocess
@@ -13,13 +13,21 @@ import torch
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
 from deepfake_utils.dataset import FaceDataset, endless_batches
+from deepfake_utils.extraction import load_faces
 from deepfake_utils.files import take_lock
-from deepfake_utils.panels.jobs import Worker, working
-from deepfake_utils.panels.training import TrainingPanel, running
-from deepfake_utils.panels.training_loop import Cadence
-from deepfake_utils.panels.training_project import NetworkChoice, train
-from deepfake_utils.runs.project import Project
+from deepfake_utils.panels import base
+from deepfake_utils.panels.jobs import working
+from deepfake_utils.panels.training import (
+    NetworkChoice,
+    TrainingPanel,
+    need_faces,
+    running,
+    train,
+)
+from deepfake_utils.panels.training_loop import Cadence, TrainingLoop
+from deepfake_utils.runs.project import Clip, Project
 from deepfake_utils.runs.store import CheckpointStore
+from deepfake_utils.samples import sample_clips
 from deepfake_utils.training.recipe import TrainConfig
 from deepfake_utils.training.trainer import start_or_resume
 
@@ -28,9 +36,9 @@ from deepfake_utils.training.trainer import start_or_resume
 def _nothing_trains_on():
     yield
     for thread in threading.enumerate():
-        if isinstance(thread, Worker):
-            thread.stop()
-            thread.join(20)
+        if (job := getattr(thread, "job", None)) is not None:
+            job.stop()
+            job.wait(20)
 
 
 @pytest.fixture
@@ -44,7 +52,7 @@ def make(tiny, crops, tmp_path):
         store = CheckpointStore(tmp_path / "run")
         config = TrainConfig(steps=steps, batch_size=2)
         trainer = start_or_resume(store, FaceSwapAutoencoder(tiny), *batches, config)
-        return TrainingPanel(trainer, store, show, held, **more)
+        return TrainingPanel(TrainingLoop(trainer, store, show, held, **more))
 
     return panel
 
@@ -272,6 +280,14 @@ def test_the_panel_says_what_went_wrong(make):
     assert "failed: step 0" in panel._view.status.value
 
 
+def test_without_ipywidgets_the_methods_are_named(make, monkeypatch, capsys):
+    monkeypatch.setattr(base, "has_widgets", lambda: False)
+    panel = make(steps=5)
+    panel._ipython_display_()
+    said = capsys.readouterr().out
+    assert "ready: step 0 of 5" in said and "panel.run()" in said and panel._view is None
+
+
 # A project ----------------------------------------------------------------------------------
 
 
@@ -316,3 +332,38 @@ def test_the_worker_is_found_by_the_stores_name(project):
     project.write("training", {"network": {"presett": "quick"}})
     with pytest.raises(ValueError, match="expected the settings of a training run"):
         train(project)
+
+
+def test_an_empty_project_gets_the_sample_people_once(tmp_path):
+    project = Project(tmp_path)
+    project.choose_clip("a", Clip(str(sample_clips().person_a)))
+    assert need_faces(project, stride=50)
+    for who, count in (("a", 7), ("b", 7)):
+        faces = load_faces(project.faces(who))
+        assert len(faces) == count and faces.consent.note.bases == ("synthetic",)
+    assert not need_faces(project, stride=50)
+
+
+def test_own_clips_are_never_replaced_by_the_samples(tmp_path):
+    project, mine = Project(tmp_path), tmp_path / "mine.mp4"
+    mine.write_bytes(b"film")
+    project.choose_clip("a", Clip(str(mine)))
+    with pytest.raises(FileNotFoundError, match=r"no faces of person a and b .*01_extract_faces"):
+        need_faces(project)
+    project.faces("a").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match="no faces of person b in"):
+        need_faces(project)
+    assert not project.faces("b").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"image_size": 100}, "image_size: expected .*got 100"),
+        ({"minutes": 0.0}, "minutes: expected more than 0, got 0.0"),
+        ({"light": -1.0}, "light: expected at least 0, got -1.0"),
+    ],
+)
+def test_a_wrong_choice_of_network_says_why(values, text):
+    with pytest.raises(ValueError, match=text):
+        NetworkChoice(**values)

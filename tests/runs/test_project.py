@@ -1,6 +1,7 @@
-"""pytest tests/test_project.py: notebooks hand on what they made through one folder."""
+"""pytest tests/runs/test_project.py: notebooks hand on what they made through one folder."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,14 @@ def test_nothing_is_made_by_looking(tmp_path):
 def test_the_folder_comes_from_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("DEEPFAKE_OUTPUT", str(tmp_path / "there"))
     assert Project().root == tmp_path / "there"
+
+
+def test_in_the_notebooks_folder_the_output_lies_beside_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("DEEPFAKE_OUTPUT", raising=False)
+    monkeypatch.chdir(Path(__file__).parents[2] / "notebooks")
+    assert Project().root == Path("../output")
+    monkeypatch.chdir(tmp_path)
+    assert Project().root == Path("output")
 
 
 def test_bad_input_is_told(tmp_path):

@@ -1,4 +1,4 @@
-"""pytest tests/test_data_panel.py: choosing a clip, by plain methods and by the widgets."""
+"""pytest tests/panels/test_clip_panel.py: choosing a clip, by plain methods and by the widgets."""
 
 import hashlib
 import importlib.util
@@ -11,14 +11,13 @@ import ipywidgets as widgets
 import numpy as np
 import pytest
 from IPython.lib.pretty import pretty
-from test_fetching import server  # noqa: F401
+from panels.test_downloads import server  # noqa: F401
 
 from deepfake_utils.consent import Basis, Subject, read_consent
 from deepfake_utils.extraction import load_faces
 from deepfake_utils.landmarks import MeshLandmarker
-from deepfake_utils.panels import clip_panel as data_panel
-from deepfake_utils.panels.clip_facts import ClipFacts, frame_at, look_at
-from deepfake_utils.panels.clip_panel import DataPanel
+from deepfake_utils.panels import base
+from deepfake_utils.panels.clip import ClipFacts, ClipPanel, frame_at, look_at
 from deepfake_utils.panels.clip_view import picture
 from deepfake_utils.runs.project import Clip, Project
 from deepfake_utils.samples import sample_clips, sample_consent
@@ -55,13 +54,13 @@ def panel(tmp_path, films, landmarker):
     """Of person B, with a clip of a second chosen."""
     project = Project(tmp_path / "project")
     project.choose_clip("b", Clip(str(films / "face.mp4")))
-    return DataPanel(project, "b", landmarker)
+    return ClipPanel(project, "b", landmarker)
 
 
 @pytest.fixture
 def fresh(tmp_path, landmarker):
     """Of person B, with nothing chosen yet."""
-    return DataPanel(Project(tmp_path / "project"), "b", landmarker)
+    return ClipPanel(Project(tmp_path / "project"), "b", landmarker)
 
 
 def texts(panel):
@@ -132,7 +131,7 @@ def test_of_several_people_the_one_at_a_place_is_extracted(tmp_path, landmarker)
     with VideoWriter(both, fps=25, size_wh=(768, 384)) as writer:
         for left, right in zip(*pair, strict=True):
             writer.write(np.hstack([left, right]))
-    panel = DataPanel(Project(tmp_path / "p"), "a", landmarker)
+    panel = ClipPanel(Project(tmp_path / "p"), "a", landmarker)
     panel.use_path(both)
     panel.agree("synthetic")
     middles = []
@@ -157,19 +156,19 @@ def test_pictures_are_small_and_show_the_points(frame, points):
 
 def test_it_starts_with_the_sample_and_remembers(tmp_path, films, landmarker):
     project = Project(tmp_path)
-    panel = DataPanel(project, "a", landmarker)
+    panel = ClipPanel(project, "a", landmarker)
     assert panel.is_sample and panel.clip == Clip(str(sample_clips().person_a))
     assert panel.training_clip == Clip(str(sample_clips().person_a), 0.0, 14.0)
     assert panel.consent == sample_consent("A")
     found = panel.use_path(str(films / "face.mp4"))
     assert found == panel.found and found.info.frame_count == 25
     panel.trim(0.2, 0.8)
-    again = DataPanel(Project(tmp_path), "a", landmarker)
+    again = ClipPanel(Project(tmp_path), "a", landmarker)
     assert again.clip == Clip(str(films / "face.mp4"), 0.2, 0.8) == again.training_clip
     assert again.found == panel.found and not again.is_sample
-    assert DataPanel(project, "b", landmarker).clip == Clip(str(sample_clips().person_b))
+    assert ClipPanel(project, "b", landmarker).clip == Clip(str(sample_clips().person_b))
     with pytest.raises(ValueError, match="expected 'a' or 'b', got 'c'"):
-        DataPanel(project, "c", landmarker)
+        ClipPanel(project, "c", landmarker)
 
 
 def test_a_part_is_checked(fresh):
@@ -217,12 +216,11 @@ def test_uploads_are_kept_if_they_are_videos(panel, films):
 
 
 def test_a_link_is_fetched_into_the_project(panel, films, server):  # noqa: F811
-    address, folder, handler = server
+    address, folder, _ = server
     data = (films / "face.mp4").read_bytes()
     (folder / "face.mp4").write_bytes(data)
-    handler.breaks = (len(data) // 2,)
     panel.use_link(f" {address}/face.mp4 ", hashlib.sha256(data).hexdigest())
-    assert panel.found.info.frame_count == 25 and len(handler.asked) == 2
+    assert panel.found.info.frame_count == 25
     assert panel.project.clips_folder in panel.found.info.path.parents
     with pytest.raises(ConnectionError, match="could not download"):
         panel.use_link(f"{address}/none.mp4")
@@ -231,9 +229,9 @@ def test_a_link_is_fetched_into_the_project(panel, films, server):  # noqa: F811
 def test_a_clip_that_is_gone_is_told_not_replaced(tmp_path, films, landmarker):
     mine = tmp_path / "mine.mp4"
     mine.write_bytes((films / "face.mp4").read_bytes())
-    DataPanel(Project(tmp_path / "p"), "a", landmarker).use_path(str(mine))
+    ClipPanel(Project(tmp_path / "p"), "a", landmarker).use_path(str(mine))
     mine.unlink()
-    again = DataPanel(Project(tmp_path / "p"), "a", landmarker)
+    again = ClipPanel(Project(tmp_path / "p"), "a", landmarker)
     with pytest.raises(FileNotFoundError, match=r"no video at .*mine\.mp4"):
         _ = again.found
     assert "no video at" in texts(again)
@@ -247,7 +245,7 @@ def test_an_agreement_holds_for_one_clip(panel, films):
     me = Subject("B", basis="self", expires="2099-01-01")
     panel.agree(me)
     assert panel.consent == me
-    assert DataPanel(panel.project, "b").consent == me
+    assert ClipPanel(panel.project, "b").consent == me
     panel.use_path(str(films / "late.mp4"))
     with pytest.raises(ValueError, match="expected a basis"):
         _ = panel.consent
@@ -292,7 +290,7 @@ def test_faces_are_cut_out_once(panel):
     dropped = sorted(folder.glob("*.png"))[0]
     dropped.unlink()  # as if somebody had looked through them
     panel.agree(Subject("B", basis="consent"))
-    assert DataPanel(panel.project, "b").extract(stride=5, size=128) == report
+    assert ClipPanel(panel.project, "b").extract(stride=5, size=128) == report
     assert len(load_faces(folder)) == 4 and not dropped.exists()
     assert read_consent(folder).subjects[0].basis == "consent"
     assert panel.extract(stride=5, size=128, again=True) == report and dropped.exists()
@@ -320,12 +318,12 @@ def test_the_box_shows_what_was_found(fresh):
     decoded = [cv2.imdecode(np.frombuffer(w.value, np.uint8), 1) for w in shown]
     assert [image.shape for image in decoded] == [(300, 300, 3)] * 3
     assert "nothing is to be done" in texts(fresh)
-    assert named(fresh, "why it may be used").disabled
+    assert named(fresh, "basis").disabled
 
 
 def test_every_widget_has_a_label(panel):
     kinds = (widgets.Text, widgets.Dropdown, widgets.Button, widgets.FloatSlider)
-    kinds += (widgets.FileUpload, widgets.IntProgress)
+    kinds += (widgets.FileUpload,)
     assert all(widget.description for widget in all_widgets(panel.box, kinds))
     width = panel.box.layout.max_width
     assert int(width.removesuffix("px")) <= 1000
@@ -335,7 +333,7 @@ def test_one_way_is_shown_at_a_time(panel):
     way = named(panel, "take the clip from")
     for value, field in (("path", "path"), ("link", "link or Drive id"), ("upload", "choose")):
         way.value = value
-        rows = [row for row in panel.widgets._rows.values() if row.layout.display != "none"]
+        rows = [row for row in panel.view._rows.values() if row.layout.display != "none"]
         assert len(rows) == 1 and named(panel, field) in all_widgets(rows[0], widgets.DOMWidget)
 
 
@@ -395,28 +393,37 @@ def test_errors_are_said_in_the_panel(panel, films, name):
     assert panel.clip.path == str(films / "face.mp4")
 
 
-def test_a_download_shows_how_far_it_is_and_what_went_wrong(panel, films, server):  # noqa: F811
+def test_a_download_shows_how_far_it_is_and_what_went_wrong(panel, films, server, capsys):  # noqa: F811
     address, folder, handler = server
     data = (films / "face.mp4").read_bytes()
     (folder / "face.mp4").write_bytes(data)
-    link, fetch, bar = (named(panel, text) for text in ("link or Drive id", "download", "download"))
-    fetch, bar = all_widgets(panel.box, widgets.Button)[-1], panel.widgets._progress
-    seen = []
-    bar.observe(lambda change: seen.append(change.new), "value")
+    link, fetch = named(panel, "link or Drive id"), named(panel, "download")
     link.value = f"{address}/none.mp4"
     fetch.click()
     assert "404" in texts(panel)
     link.value = f"{address}/face.mp4"
-    handler.breaks = (len(data) // 2, 0, 0, 0, 0)
+    handler.breaks = (len(data), len(data) // 2)  # what is there, then the file
     fetch.click()
     assert "broke off after" in texts(panel)
     assert panel.clip.path == str(films / "face.mp4")
+    said = []
+    panel.view.said.observe(lambda change: said.append(change.new), "value")
     fetch.click()
     assert panel.found.info.frame_count == 25 and "face.mp4" in texts(panel)
-    assert seen[-1] == 1000 and bar.layout.display == "none"
+    assert any("interrupt the kernel to stop" in each for each in said)
+    assert "100%" in capsys.readouterr().err  # the bar; in a notebook it lies in the panel
     named(panel, "SHA-256").value = "0" * 64
     fetch.click()
     assert "expected SHA-256" in texts(panel)
+
+
+def test_a_download_can_be_interrupted(panel, films, monkeypatch):
+    def interrupted(*_):  # as the kernel's interrupt does, inside the download
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(panel, "use_link", interrupted)
+    named(panel, "download").click()
+    assert "stopped" in texts(panel) and panel.clip.path == str(films / "face.mp4")
 
 
 def test_an_upload_is_taken_from_the_widget(panel, films):
@@ -434,19 +441,19 @@ def test_an_upload_is_taken_from_the_widget(panel, films):
 
 def test_the_form_says_on_what_ground(panel):
     assert "nothing is trained without it" in texts(panel)
-    basis, until = named(panel, "why it may be used"), named(panel, "holds until")
+    basis, until = named(panel, "basis"), named(panel, "expires")
     assert basis.value == "" and not basis.disabled
     basis.value = "self"
     assert panel.consent == Subject("B", basis="self")
     assert "It may be used: self" in texts(panel)
     assert {value for _, value in basis.options} == {"", *get_args(Basis)}
-    assert named(panel, "for whom").value == "private"
+    assert named(panel, "audience").value == "private"
     until.value = "next year"
     assert "expected a day as YYYY-MM-DD" in texts(panel)
     until.value = "2099-01-01"
     assert panel.consent.expires == "2099-01-01"
-    again = DataPanel(panel.project, "b")
-    assert named(again, "holds until").value == "2099-01-01"
+    again = ClipPanel(panel.project, "b")
+    assert named(again, "expires").value == "2099-01-01"
     basis.value = ""
     with pytest.raises(ValueError, match="expected a basis"):
         _ = panel.consent
@@ -455,9 +462,9 @@ def test_the_form_says_on_what_ground(panel):
 def test_without_ipywidgets_the_methods_are_named(fresh, monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
-    monkeypatch.setattr(data_panel, "has_widgets", lambda: False)
+    monkeypatch.setattr(base, "has_widgets", lambda: False)
     fresh._ipython_display_()
     assert "person_b.mp4: 384x384" in shown[0]["text/plain"]
     assert "use_path(path)" in shown[0]["text/plain"]
-    assert "widgets" not in vars(fresh)
+    assert fresh._view is None
     assert importlib.util.find_spec("ipywidgets")  # else nothing was tested
