@@ -1,6 +1,7 @@
-"""pytest tests/notebooks/test_readme.py: the README is short, its links lead somewhere, its code runs."""
+"""pytest tests/notebooks/test_readme.py: it is short, its links lead to files, its code runs."""
 
 import ast
+import operator
 import re
 import shutil
 from pathlib import Path
@@ -46,11 +47,10 @@ def test_files_named_where_to_contribute_exist(place):
 
 def test_the_names_in_its_code_exist():
     assert len(CODE) >= 3
-    for node in (node for text in CODE for node in ast.walk(ast.parse(text))):
-        if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("du."):
-            value = du
-            for name in ast.unparse(node).split(".")[1:]:
-                value = getattr(value, name)
+    nodes = [node for text in CODE for node in ast.walk(ast.parse(text))]
+    used = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
+    for name in (name for name in used if re.fullmatch(r"du(\.\w+)+", name)):
+        operator.attrgetter(name.removeprefix("du."))(du)
 
 
 @pytest.mark.slow
