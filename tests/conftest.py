@@ -113,7 +113,7 @@ def face_set(frame: np.ndarray, points: np.ndarray) -> FaceSet:
 
 @pytest.fixture(scope="session")
 def executed(tmp_path_factory: pytest.TempPathFactory):
-    """executed("05_score"): (output folder, notebook) of its one short run, made when asked for.
+    """executed("04_score"): (output folder, notebook) of its one short run, made when asked for.
 
     The processes of pytest-xdist share these runs.
     """
