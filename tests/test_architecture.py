@@ -29,7 +29,12 @@ def name_of(path: Path) -> str:
 FILES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
 SOURCES = {name: path.read_text(encoding="utf-8") for name, path in FILES.items()}
 TREES = {name: ast.parse(source) for name, source in SOURCES.items()}
-LONG = {"training.trainer": 410}  # files that may have more than 350 lines
+LONG = {  # files that may have more than 350 lines
+    "panels.clip": 490,
+    "panels.faces": 390,
+    "panels.training": 440,
+    "training.trainer": 410,
+}
 
 
 def unit_of(name: str) -> str:
