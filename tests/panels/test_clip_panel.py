@@ -11,7 +11,7 @@ import ipywidgets as widgets
 import numpy as np
 import pytest
 from IPython.lib.pretty import pretty
-from panels.test_downloads import server  # noqa: F401
+from test_downloads import server  # noqa: F401
 
 from deepfake_utils.consent import Basis, Subject, read_consent
 from deepfake_utils.extraction import load_faces

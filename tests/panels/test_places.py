@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from panels.test_downloads import server  # noqa: F401
+from test_downloads import server  # noqa: F401
 
 from deepfake_utils.panels.places import (
     ClipChoice,

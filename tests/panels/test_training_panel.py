@@ -263,6 +263,7 @@ def test_the_buttons_do_the_same(make):
         assert part in view.status.value
     view.buttons["Stop"].click()
     assert "stopped and saved" in view.said.value and "stopped: step" in view.status.value
+    assert "role" in view.said.value and "role" not in view.status.value  # one is read out
     assert len(view.box.children) == 8  # nothing is added
 
 
