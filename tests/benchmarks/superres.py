@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from baseline import describe_machine
+from luma_psnr import luma_psnr
 
 from deepfake_utils.images import list_images, read_image, to_tensor
 from deepfake_utils.superres.network import (
@@ -26,7 +27,6 @@ from deepfake_utils.superres.network import (
     SuperResolver,
     enlarge,
     luma,
-    luma_psnr,
     save_superres,
     shrink,
 )

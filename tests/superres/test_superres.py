@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from benchmarks.luma_psnr import luma_psnr
 from PIL import Image as Pillow
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -21,7 +22,6 @@ from deepfake_utils.superres.network import (
     enlarge,
     load_superres,
     luma,
-    luma_psnr,
     save_superres,
     shrink,
     upscale,
