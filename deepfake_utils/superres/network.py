@@ -234,8 +234,7 @@ def save_superres(path: str | os.PathLike[str], model: SuperResolver) -> Path:
         model: what to write.
 
     Raises:
-        ValueError: if the name does not end in .safetensors.
-        OSError: if it cannot be written; an earlier file at `path` stays as it was.
+        ValueError, OSError: as `files.write_tensors`.
     """
     header = {"format": FORMAT, "config": json.dumps(dataclasses.asdict(model.config))}
     return write_tensors(Path(path), model.state_dict(), header)

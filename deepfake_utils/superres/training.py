@@ -40,9 +40,7 @@ ROUNDS = 5
 class SuperResolutionTrainConfig(Settings):
     """How the network is trained."""
 
-    steps: int = setting(
-        6000, "length of the run; the learning rate falls to 0 at its end", least=1
-    )
+    steps: int = setting(6000, "length of the run; the learning rate ends at 0", least=1)
     batch_size: int = setting(
         16, "patches in a step: an eighth is turned each way", least=8, slider=(8, 128, 8)
     )

@@ -27,20 +27,13 @@ class TrainConfig(Settings):
     beta1: float = setting(0.9, "Adam's memory of the gradient", least=0.0, below=1.0)
     beta2: float = setting(0.99, "Adam's memory of its square", least=0.0, below=1.0)
     dssim: float = setting(
-        0.5,
-        "weight of (1 - SSIM) / 2 beside the absolute error",
-        least=0.0,
-        slider=(0.0, 1.0, 0.05),
+        0.5, "weight of (1 - SSIM) / 2 beside absolute error", least=0.0, slider=(0.0, 1.0, 0.05)
     )
     mask: float = setting(
         0.5, "weight of the mask's error, if one is drawn", least=0.0, slider=(0.0, 1.0, 0.05)
     )
     average: float = setting(
-        0.995,
-        "memory of the averaged weights that pictures are drawn with",
-        least=0.0,
-        below=1.0,
-        slider=(0.9, 0.9995, 0.0005),
+        0.995, "memory of the mean weights", least=0.0, below=1.0, slider=(0.9, 0.9995, 0.0005)
     )
     precision: Precision = setting("auto", "of the network's heavy parts")
     compile: Compile = setting("off", "torch.compile: minutes to start, then quicker on a GPU")

@@ -1,4 +1,4 @@
-"""pytest tests/test_checkpoint.py"""
+"""pytest tests/runs/test_checkpoint.py"""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""pytest tests/test_project.py: notebooks hand on what they made through one folder."""
+"""pytest tests/runs/test_project.py: notebooks hand on what they made through one folder."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""pytest tests/test_training.py"""
+"""pytest tests/training/test_training.py"""
 
 import copy
 import dataclasses
