@@ -325,7 +325,7 @@ class Batches(Iterator[Batch]):
         planes = self._planes.index_select(0, chosen)  # (B, 4 or 5, M, M) uint8
         if self.dataset.augment is not None:
             if self._loader is None:
-                self._loader = self._start_workers()
+                self._loader = self._make_loader()
             if self._changed is None:  # at first and after `seek`, by the same workers
                 self._order.position = self.position
                 self._changed = iter(self._loader)
@@ -339,7 +339,7 @@ class Batches(Iterator[Batch]):
         fine = torch.div(planes, 255.0, out=self._fine)
         return _make_pairs(fine, points, warps, self.dataset, self.warp)
 
-    def _start_workers(self) -> DataLoader[torch.Tensor]:
+    def _make_loader(self) -> DataLoader[torch.Tensor]:
         """Crops with other light and colour, (B, 3, M, M) uint8 a batch."""
         return DataLoader(
             _Crops(self.dataset),

@@ -42,15 +42,9 @@ class SuperResolutionConfig(Settings):
     """Shape of the network; its file stores it, so that loading rebuilds the same one."""
 
     scale: int = setting(3, "how many times larger each side becomes", only=SCALES)
-    channels: int = setting(
-        64, "after the first convolution, an even number; the second has half of them", least=2
-    )
-    residual: bool = setting(False, "learns what to add to the bicubic picture; the paper does not")
-    depth: int = setting(
-        0,
-        "convolutions of 3x3 more than the paper's; 2, with residual: +0.3 dB on Set5 x3",
-        least=0,
-    )
+    channels: int = setting(64, "after the first convolution; the second has half of them", least=2)
+    residual: bool = setting(False, "learns what to add to the bicubic picture; not in the paper")
+    depth: int = setting(0, "more 3x3 convolutions; 2, residual: +0.3 dB on Set5 x3", least=0)
 
     def __post_init__(self) -> None:
         """Check that the numbers make a network; errors as `Settings`."""
@@ -240,8 +234,7 @@ def save_superres(path: str | os.PathLike[str], model: SuperResolver) -> Path:
         model: what to write.
 
     Raises:
-        ValueError: if the name does not end in .safetensors.
-        OSError: if it cannot be written; an earlier file at `path` stays as it was.
+        ValueError, OSError: as `files.write_tensors`.
     """
     header = {"format": FORMAT, "config": json.dumps(dataclasses.asdict(model.config))}
     return write_tensors(Path(path), model.state_dict(), header)

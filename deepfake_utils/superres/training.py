@@ -40,32 +40,19 @@ ROUNDS = 5
 class SuperResolutionTrainConfig(Settings):
     """How the network is trained."""
 
-    steps: int = setting(
-        6000, "length of the run; the learning rate falls to nothing at its end", least=1
-    )
+    steps: int = setting(6000, "length of the run; the learning rate ends at 0", least=1)
     batch_size: int = setting(
-        16,
-        "patches in a step, a multiple of 8: an eighth is turned each way",
-        least=8,
-        slider=(8, 128, 8),
+        16, "patches in a step: an eighth is turned each way", least=8, slider=(8, 128, 8)
     )
-    patch: int = setting(
-        21, "side of what is drawn of each patch, in pixels of the small picture", least=1
-    )
-    learning_rate: float = setting(
-        2e-2, "of Muon, at its highest; biases have a tenth of it, of Adam", above=0.0
-    )
+    patch: int = setting(21, "side of a patch, in pixels of the small picture", least=1)
+    learning_rate: float = setting(2e-2, "of Muon, at its highest; biases: a tenth", above=0.0)
     momentum: float = setting(0.95, "of Muon", least=0.0, below=1.0)
-    warmup: float = setting(
-        0.03, "share of the run in which the learning rate rises", above=0.0, below=1.0
-    )
+    warmup: float = setting(0.03, "share of the run in which the rate rises", above=0.0, below=1.0)
     shrink: tuple[float, ...] = setting(
         (1.0, 0.8, 0.6), "sizes at which each picture is trained on", above=0.0, most=1.0
     )
     seed: int = setting(0, "of the choice of patches", least=0)
-    plain: float = setting(
-        1.0, "weight of plain pictures, which the network shall leave plain", least=0.0
-    )
+    plain: float = setting(1.0, "weight of plain pictures, which must stay plain", least=0.0)
 
     def __post_init__(self) -> None:
         """Check the ranges; errors as `Settings`."""

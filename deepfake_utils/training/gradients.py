@@ -111,9 +111,8 @@ class Gradients:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            if (
-                self.accelerator is not None and self.accelerator.num_processes > 1
-            ):  # the other processes wait for this one's gradients
+            if self.accelerator is not None and self.accelerator.num_processes > 1:
+                # The other processes wait for this one's gradients.
                 raise MemoryError(
                     f"expected memory for {len(a.warped)} faces of each person in this process, "
                     "got too little; start again with a smaller batch_size"

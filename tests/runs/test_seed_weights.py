@@ -1,4 +1,4 @@
-"""pytest tests/test_seed_weights.py
+"""pytest tests/runs/test_seed_weights.py
 
 Old weights, from the description of the network that they belong to. That network is built here
 layer by layer, so that two readings of one description have to agree.

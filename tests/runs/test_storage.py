@@ -1,4 +1,4 @@
-"""pytest tests/test_storage.py"""
+"""pytest tests/runs/test_storage.py"""
 
 import hashlib
 import json

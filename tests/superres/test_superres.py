@@ -1,4 +1,4 @@
-"""pytest tests/test_superres.py"""
+"""pytest tests/superres/test_superres.py"""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""pytest tests/test_recipe.py"""
+"""pytest tests/training/test_recipe.py"""
 
 import itertools
 import math

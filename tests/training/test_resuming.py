@@ -1,4 +1,4 @@
-"""pytest tests/test_resuming.py"""
+"""pytest tests/training/test_resuming.py"""
 
 import dataclasses
 import itertools

@@ -1,4 +1,4 @@
-"""pytest tests/test_training.py"""
+"""pytest tests/training/test_training.py"""
 
 import copy
 import dataclasses
@@ -459,6 +459,11 @@ def test_held_out_faces_score_better_as_the_network_learns(crops, tiny):
     last = trainer.evaluate(a.still(), b.still())
     assert last > first + 2.0
     assert trainer.scores == [(0, first), (80, last)]
+    errors = [trainer.average.usual_error_of(identity) for identity in ("A", "B")]
+    assert all(0.0 < error < 1.0 for error in errors)
+    assert trainer.model.usual_error_of("A") is None
+    best = trainer.checkpoint().best_model()
+    assert [best.usual_error_of(identity) for identity in ("A", "B")] == errors
 
 
 def test_batches_that_end_say_so(tiny):
