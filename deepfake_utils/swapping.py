@@ -96,7 +96,7 @@ class Swapper:
         config: how the face is put into the frame.
         device: None picks the GPU if there is one.
         enlarge: makes the drawn faces larger, (B, 3, S, S) float in 0..1 on the device ->
-            (B, 3, rS, rS), such as `superres.network.enlarger(network)`; None leaves them as they are.
+            (B, 3, rS, rS), e.g. `superres.network.enlarger(network)`; None leaves them as they are.
     """
 
     def __init__(
