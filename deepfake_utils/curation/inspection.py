@@ -15,8 +15,9 @@ from tqdm.auto import tqdm
 
 from ..detectors.pose import head_pose
 from ..extraction import FACES_FILE, crop_landmarks
-from ..faces import CROP_COVERAGE, inner_face_mask
-from ..images import Image, Points, read_image, scale_points
+from ..faces import CROP_COVERAGE
+from ..images import Image, Points, read_image
+from ..landmarks import INNER
 from ..scoring.colour_difference import to_lab
 from ..scoring.expression import mouth_opening, visible_eyelid_closing
 from ..scoring.identity import IdentityModel
@@ -195,13 +196,15 @@ def _usual(image: Image, points: Points, coverage: float) -> tuple[Image, Points
         return image, points
     way = cv2.INTER_AREA if ratio < 1.0 else cv2.INTER_CUBIC
     ratio = side / len(image)
-    return cv2.resize(image, (side, side), interpolation=way), scale_points(points, ratio)
+    return cv2.resize(image, (side, side), interpolation=way), (points + 0.5) * ratio - 0.5
 
 
 def _look(image: Image, points: Points) -> dict[str, Any]:
     """What one crop shows."""
     yaw, pitch, _ = head_pose(points, image.shape[:2]).angles_deg
-    lab = to_lab(image)[inner_face_mask(points, image.shape[:2])]
+    hull = cv2.convexHull(np.rint(points[INNER]).astype(np.int32))
+    inside = cv2.fillConvexPoly(np.zeros(image.shape[:2], np.uint8), hull, 1) > 0
+    lab = to_lab(image)[inside]
     return {
         "sharpness": sharpness(image, points),
         "yaw": float(yaw),

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..faces import inner_face_mask
 from ..images import Image, Points, check_image, check_points
 from ..landmarks import INNER, outer_eye_distance
 from ..losses import SSIM_WINDOW, ssim_map
@@ -121,7 +120,7 @@ def sharpness(image: Image, points: Points) -> float:
             lies inside the picture.
     """
     check_image(image, "image")
-    inside = inner_face_mask(points, image.shape[:2], "points")
+    inside = _inner_hull(check_points(points, 68), image.shape[:2], "points")
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     fine = cv2.Laplacian(cv2.GaussianBlur(grey, (0, 0), 1.0), cv2.CV_32F)
     spread = max(float(grey[inside].std()), 1e-6)
@@ -166,12 +165,21 @@ def _side_by_side(
         flags=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     ).astype(np.float64)
-    inside = inner_face_mask(truth_points, (height, width), "truth_points")
+    inside = _inner_hull(truth_points, (height, width), "truth_points")
     wanted = truth.astype(np.float64)
     seen, there = laid[inside], wanted[inside]  # (n, 3)
     spread = there.std(axis=0) / np.maximum(seen.std(axis=0), 1e-6)
     matched = (laid - seen.mean(axis=0)) * spread + there.mean(axis=0)
     return np.clip(matched, 0.0, 255.0), wanted, inside
+
+
+def _inner_hull(points: Points, size_hw: tuple[int, int], name: str) -> NDArray[np.bool_]:
+    """(H, W), True inside the convex hull of points 17-67."""
+    filled = np.zeros(size_hw, np.uint8)
+    cv2.fillConvexPoly(filled, cv2.convexHull(np.rint(points[INNER]).astype(np.int32)), 1)
+    if not filled.any():
+        raise ValueError(f"{name}: expected points inside the picture, got all outside")
+    return filled > 0
 
 
 def perfect_swap(truth: Image, truth_points: Points, target_points: Points) -> Image:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..faces import inner_face_mask
 from ..images import Image, Points, check_image, check_points
 from ..landmarks import INNER, STEADY, outer_eye_distance
 from ..umeyama import umeyama
@@ -61,7 +60,10 @@ def frame_change(before: Image, now: Image, points_before: Points, points_now: P
     points_now = check_points(points_now, 68, "points_now")
     matrix = umeyama(points_before[STEADY], points_now[STEADY])  # before -> now
     height, width = now.shape[:2]
-    inside = inner_face_mask(points_now, (height, width), "points_now")
+    hull = np.rint(cv2.convexHull(points_now[INNER].astype(np.float32))).astype(np.int32)
+    inside = cv2.fillConvexPoly(np.zeros((height, width), np.uint8), hull, 1) > 0
+    if not inside.any():
+        raise ValueError("points_now: expected points inside the picture, got all outside")
     laid = cv2.warpAffine(
         before, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
