@@ -47,14 +47,12 @@ class SwapConfig(Settings):
     learned_mask: bool = setting(True, "use the network's own mask, if it draws one")
     colour: ColourMatch = setting("lab", "how the face gets the frame's colours (see colour)")
     blend: Blend = setting("alpha", "how it is laid over the frame (see blending)")
-    sharpness: float = setting(0.0, "0 is as drawn", least=-1, most=5, slider=(-1, 2, 0.1))
+    sharpness: float = setting(
+        0.0, "0 is as drawn, 1 strong", least=-1, most=5, slider=(-1, 2, 0.1)
+    )
     covered: float = setting(0.3, "how unlike its return a covered place is", above=0)
     least_visible: float = setting(
-        0.35,
-        "share that must be uncovered, or the frame stays",
-        least=0,
-        most=1,
-        slider=(0, 1, 0.05),
+        0.35, "share uncovered, or the frame stays", least=0, most=1, slider=(0, 1, 0.05)
     )
     most_yaw_deg: float = setting(
         50.0, "a head turned further stays, and fades out before", above=0, slider=(5, 90, 5)
