@@ -2,8 +2,8 @@
 
 A landmarker is any callable that takes a frame (H, W, 3) RGB uint8 and returns a list of (68, 2)
 float64 points in frame pixels, one for each face, the largest face first and [] if there is none.
-`MeshLandmarker` works out of the box on any machine; another one is `detectors.fan.FanLandmarker`,
-and yours would stand beside it.
+`MeshLandmarker` works out of the box on any machine. Another one is `FanLandmarker` in
+detectors/fan.py; put a new one into a file beside it.
 
 The 68 points are those of the Multi-PIE markup (Gross et al. 2010; 300-W, Sagonas et al. 2013).
 """

@@ -35,7 +35,7 @@ class WarpConfig(Settings):
     """
 
     rotation_deg: float = setting(
-        3.0, "largest turn either way", least=0, most=180, slider=(0, 30, 0.5)
+        3.0, "turn to either side", least=0, most=180, slider=(0, 30, 0.5)
     )
     zoom: float = setting(0.03, "share larger or smaller", least=0, below=1, slider=(0, 0.3, 0.01))
     shift: float = setting(0.02, "share along x and y", least=0, below=1, slider=(0, 0.2, 0.01))

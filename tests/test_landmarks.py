@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +11,6 @@ import numpy as np
 import pytest
 
 from deepfake_utils.detectors import blazeface as detector
-from deepfake_utils.detectors import weights as models
 from deepfake_utils.images import Image, Points
 from deepfake_utils.landmarks import (
     FLIP68,
@@ -32,7 +29,6 @@ from deepfake_utils.landmarks import (
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "deepfake_utils" / "data" / "samples"
-SHARED_BLAZEFACE = ROOT.parent / "shared" / "models" / "blazeface"
 CLIPS = {"a": 450, "b": 350, "b_as_a": 100}  # name -> frames
 
 
@@ -279,49 +275,3 @@ def test_wrong_arguments_say_what_is_expected() -> None:
         MeshLandmarker(max_faces=0)
     with pytest.raises(ValueError, match="refine: expected 0 or more, got -1"):
         MeshLandmarker(refine=-1)
-
-
-@pytest.mark.parametrize("name", models.MODEL_SHA256)
-def test_changed_or_missing_model_file(tmp_path: Path, name: str) -> None:
-    for model in models.MODEL_SHA256:
-        shutil.copy(models.MODELS_DIR / model, tmp_path)
-    assert MeshLandmarker(models_dir=tmp_path)(clip("a")[0])
-    data = bytearray((tmp_path / name).read_bytes())
-    data[len(data) // 2] ^= 1
-    (tmp_path / name).write_bytes(data)
-    with pytest.raises(ValueError, match=rf"{name}: expected sha256 .*got .*reinstall"):
-        MeshLandmarker(models_dir=tmp_path)
-    (tmp_path / name).unlink()
-    with pytest.raises(FileNotFoundError, match=f"expected the model {name}"):
-        MeshLandmarker(models_dir=tmp_path)
-
-
-@pytest.mark.parametrize("folder", ["models", "samples"])
-def test_notice_names_every_file_with_its_hash(folder: str) -> None:
-    path = ROOT / "deepfake_utils" / "data" / folder
-    notice = (path / "NOTICE").read_text(encoding="utf-8")
-    files = [p for p in path.iterdir() if p.name not in ("NOTICE", "LICENSE")]
-    assert files
-    for file in files:
-        part = notice.split(f"\n{file.name}\n")[1].split("\n\n")[0]
-        assert hashlib.sha256(file.read_bytes()).hexdigest() in part
-
-
-def test_both_ways_of_running_a_net_agree() -> None:
-    # OpenCV 5 has an engine that gives one output at a time; then `_forward` asks twice.
-    class OneAtATime:
-        def __init__(self, net: cv2.dnn.Net) -> None:
-            self.net = net
-
-        def forward(self, names: str | list[str]) -> np.ndarray:
-            if not isinstance(names, str):
-                raise cv2.error("one output only")
-            return self.net.forward(names)
-
-    net = models.read_model(models.MESH_FILE)
-    net.setInput(np.full((1, 3, 192, 192), 0.5, np.float32))
-    names = ["conv2d_21", "conv2d_31"]
-    for a, b in zip(
-        models.forward(net, names), models.forward(OneAtATime(net), names), strict=True
-    ):
-        assert np.allclose(a.ravel(), b.ravel(), atol=1e-3)

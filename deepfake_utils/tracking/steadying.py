@@ -51,7 +51,10 @@ class TrackedFrame(NamedTuple):
 
 @dataclass(frozen=True)
 class TrackConfig(Settings):
-    """How faces are followed and steadied; lengths are shares of the mean face's unit."""
+    """How faces are followed and steadied; lengths are shares of the mean face's unit.
+
+    Times and widths (`_s`) are in seconds. A moving point's shape stays as it was found.
+    """
 
     smoothing: Literal["zero-lag", "off"] = setting("zero-lag", "how points are steadied over time")
     max_gap_s: float = setting(0.2, "longest time without the face that is bridged", least=0)

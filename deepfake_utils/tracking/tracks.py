@@ -29,7 +29,7 @@ from .steadying import (
 )
 
 _SMOOTHERS = {"zero-lag": zero_lag, "off": as_found}
-Frame = TypeVar("Frame")
+_Frame = TypeVar("_Frame")
 Progress = Callable[[int, int], None]  # how many frames are done, and about how many there will be
 
 
@@ -62,13 +62,13 @@ def track_faces(
 
 
 def tell_progress(
-    frames: Iterable[Frame],
+    frames: Iterable[_Frame],
     progress: Progress | None,
     info: VideoInfo,
     start_s: float = 0.0,
     end_s: float | None = None,
     stride: int = 1,
-) -> Iterator[Frame]:
+) -> Iterator[_Frame]:
     """Pass on the frames of a part of a clip, and say after each how many are done.
 
     Args:
