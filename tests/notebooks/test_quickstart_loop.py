@@ -1,0 +1,51 @@
+"""pytest -m slow tests/notebooks/test_quickstart_loop.py: the loop in 00 can be interrupted."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+PATH = Path(__file__).parents[2] / "notebooks" / "00_quickstart.ipynb"
+LOOP = "    for result in trainer.run():\n"
+STOP = "        if trainer.step == stop_at:\n            raise KeyboardInterrupt\n"
+
+
+def code(source, **metadata):
+    return nbformat.v4.new_code_cell(source, metadata=metadata)
+
+
+def numbers(cell):
+    return [int(n) for n in "".join(output.get("text", "") for output in cell.outputs).split()]
+
+
+def run(cells):
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    resources = {"metadata": {"path": str(PATH.parent)}}
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+    return notebook.cells
+
+
+@pytest.mark.slow
+def test_an_interrupted_loop_goes_on_and_a_lost_kernel_takes_up_the_last_save(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FAST_RUN", "1")
+    monkeypatch.setenv("DEEPFAKE_OUTPUT", str(tmp_path))
+    cells = [c.source for c in nbformat.read(PATH, as_version=4).cells if c.cell_type == "code"]
+    at = next(i for i, source in enumerate(cells) if LOOP in source)
+    before = [code(source.replace('"minutes": 0.1', '"minutes": 5.0')) for source in cells[:at]]
+    loop = cells[at].replace(LOOP, LOOP + STOP)
+    tell = "print(trainer.step, len(snapshots), store.entries()[-1].step)"
+    cut = {"tags": ["raises-exception"]}
+    first = [code("every, stop_at = 5, 18"), code(loop, **cut), code(tell)]
+    second = [code("stop_at = 29"), code(loop, **cut), code(tell)]
+    done = run([*before, *first, *second])[len(before) :]
+    assert [done[i].outputs[-1].ename for i in (1, 4)] == ["KeyboardInterrupt"] * 2
+    assert numbers(done[2]) == [18, 3, 15]  # the picture before the first step is one, too
+    assert numbers(done[5]) == [29, 5, 25]  # nothing was begun anew
+    for i in (1, 4):  # the grid and the curve, drawn over and over again
+        assert sum("image/png" in o.get("data", {}) for o in done[i].outputs) == 2
+
+    begun_at, steps = numbers(run([*before, code("print(begun_at, trainer.config.steps)")])[-1])
+    assert begun_at == 25 + 5 < steps  # five steps were timed
