@@ -43,7 +43,15 @@ def sharpen(face: Image, amount: float, radius: float = 1.0) -> Image:
 
 
 def edge_fade(size: int, share: float = 0.05) -> Mask:
-    """1 inside a square, falling to 0 at its sides, so that a crop never ends in a visible box."""
+    """1 inside a square, falling to 0 at its sides, so that a crop never ends in a visible box.
+
+    Args:
+        size: side of the square in pixels.
+        share: of that side, over which it falls.
+
+    Returns:
+        (size, size) float32 in 0..1.
+    """
     distance = np.minimum(np.arange(size), np.arange(size)[::-1]) / (share * size)
     ramp = np.clip(distance, 0.0, 1.0).astype(np.float32)
     return np.minimum(ramp[:, None], ramp[None, :])

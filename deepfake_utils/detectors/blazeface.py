@@ -155,6 +155,12 @@ class FaceDetector:
 
         For callers with a better judgement of what is a face, who can go on if all that a round
         found is none.
+
+        Args:
+            frame: (H, W, 3) RGB uint8.
+
+        Raises:
+            TypeError, ValueError: if `frame` is not such an array.
         """
         check_image(frame, "frame")
         rounds = views(*frame.shape[:2])

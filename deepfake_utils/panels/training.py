@@ -235,6 +235,9 @@ class TrainingPanel(Panel):
     def pairs(self, count: int = 8) -> Figure:
         """What the network is taught, `plot_pairs` of A; the training is not touched.
 
+        Args:
+            count: how many faces.
+
         Raises:
             TypeError: if the trainer's batches are not from `dataset.endless_batches`.
         """

@@ -85,7 +85,7 @@ class Project:
         return self.root / "faces" / person
 
     def store(self, keep_last: int = 3) -> CheckpointStore:
-        """The training run's checkpoints."""
+        """The training run's checkpoints, of which it keeps the newest `keep_last` in number."""
         return CheckpointStore(self.root / "run", keep_last=keep_last)
 
     @property

@@ -98,8 +98,8 @@ class Muon(torch.optim.Optimizer):
     for matrices, not for the weights of convolutions.
 
     Args:
-        weights: of convolutions or linear layers, two dimensions or more each, the first of which
-            counts the outputs. Biases are another optimiser's business.
+        weights: of convolutions (out, in, h, w) or linear layers (out, in). Biases are another
+            optimiser's business.
         learning_rate: how far each mixture of weights moves in a step.
         momentum: share of the past in the mean of gradients; Nesterov's form is used.
 

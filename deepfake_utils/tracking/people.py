@@ -159,7 +159,12 @@ class FaceFollower:
         self._failed = 0
 
     def jumped(self, faces: Sequence[Points], time_s: float) -> bool:
-        """Whether there are faces, but none that can be the person followed in the last frame."""
+        """Whether there are faces, but none that can be the person followed in the last frame.
+
+        Args:
+            faces: (68, 2) each, (x, y) in pixels.
+            time_s: when this frame is shown.
+        """
         if self._chosen is None or not faces:
             return False
         return all(self._chosen.distance(*_place(face), time_s) > 1.0 for face in faces)

@@ -82,7 +82,7 @@ class Pace:
         return self.steps_left * self.seconds_per_step
 
     def steps_in(self, minutes: float) -> int:
-        """Steps that fit into so much time."""
+        """Whole steps that fit into so many `minutes`."""
         return int(60.0 * minutes / self.seconds_per_step)
 
     def __str__(self) -> str:
