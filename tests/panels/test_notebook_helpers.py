@@ -70,7 +70,7 @@ def test_a_number_with_a_fraction_stays_one_when_it_starts_whole():
 def test_a_wrong_value_says_why():
     form = config_form(TrainConfig())
     form.fields["beta1"].value = 1.5
-    with pytest.raises(ValueError, match=r"beta1: expected 0 to below 1, got 1.5"):
+    with pytest.raises(ValueError, match=r"beta1: expected at least 0 and less than 1, got 1.5"):
         _ = form.value
     form.fields["beta1"].value = 0.9
     assert form.value == TrainConfig()
