@@ -31,7 +31,7 @@ ASK = (
     "{folder} has no {file}, which says whose faces these are and on what ground they are used: "
     "consent, self, synthetic, licensed-dataset or public-domain. "
     'Write it with write_consent({folder!r}, Subject(id="A", basis="consent")), or with '
-    "notebook.consent_form, before training; no name is needed."
+    "panels.consent_form, before training; no name is needed."
 )
 
 

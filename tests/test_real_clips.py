@@ -17,6 +17,7 @@ from deepfake_utils.dataset import FaceDataset, endless_batches, photometric_aug
 from deepfake_utils.extraction import extract_faces, load_faces
 from deepfake_utils.landmarks import INNER, MeshLandmarker
 from deepfake_utils.rendering import swap_video
+from deepfake_utils.runs.checkpoint import load_checkpoint, save_checkpoint
 from deepfake_utils.swapping import Swapper
 from deepfake_utils.training.trainer import TrainConfig, Trainer
 from deepfake_utils.video import read_frames, read_video_info
@@ -84,7 +85,8 @@ def test_a_short_run_from_clip_to_video(clips: Path, tmp_path: Path) -> None:
     trainer = Trainer(FaceSwapAutoencoder(preset("quick", 64)), *batches, config)
     losses = [result.loss_a + result.loss_b for result in trainer.run()]
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:5])
-    model = trainer.checkpoint().best_model()
+    path = save_checkpoint(tmp_path / "c.safetensors", trainer.checkpoint())
+    model = load_checkpoint(path).best_model()
 
     target, path = read_frames(clip, 0.0, 4.0), tmp_path / "out" / "swapped.mp4"
     count = sum(1 for _ in target)

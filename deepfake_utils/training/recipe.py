@@ -33,7 +33,7 @@ class TrainConfig(Settings):
         0.5, "weight of the mask's error, if one is drawn", least=0.0, slider=(0.0, 1.0, 0.05)
     )
     average: float = setting(
-        0.995, "memory of the mean weights", least=0.0, below=1.0, slider=(0.9, 0.9995, 0.0005)
+        0.995, "memory of the averaged weights", least=0.0, below=1.0, slider=(0.9, 0.9995, 0.0005)
     )
     precision: Precision = setting("auto", "of the network's heavy parts")
     compile: Compile = setting("off", "torch.compile: minutes to start, then quicker on a GPU")

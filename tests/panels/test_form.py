@@ -115,7 +115,7 @@ def test_a_form_is_set_reset_and_checked_without_widgets():
     form.set({"batch_size": 8, "learning_rate": 1})
     assert form.value == TrainConfig(batch_size=8, learning_rate=1)
     for wrong, said in (
-        ({"steps": 5, "beta1": 1.5}, r"beta1: expected .*, got 1.5"),
+        ({"steps": 5, "beta1": 1.5}, r"beta1: expected at least 0 and less than 1, got 1.5"),
         ({"steps": 5, "batch_size": "8"}, r"batch_size: expected a whole number, got '8'"),
         ({"steps": 5, "batch_size": 8.5}, r"batch_size: expected a whole number, got 8.5"),
         ({"dssim": True}, r"dssim: expected a number, got True"),
@@ -201,8 +201,8 @@ def test_a_wrong_value_says_why_at_once_in_the_form():
     said = form.box.children[-1]
     assert said.value == ""
     form.fields["beta1"].value = 1.5
-    assert form.problem.startswith("beta1: expected") and "got 1.5" in form.problem
-    assert form.problem in said.value
+    assert "beta1: expected at least 0 and less than 1, got 1.5" in said.value
+    assert form.problem == "beta1: expected at least 0 and less than 1, got 1.5"
     form.fields["beta1"].value = 0.9
     assert said.value == "" and form.problem == ""
 
