@@ -73,7 +73,7 @@ def test_material():
 def evaluate(model):
     """Every column for one network."""
     frames, found, answers, unseen, judge = test_material()
-    truth = du.load_truth()
+    truth = du.samples.load_truth()
     known = iter(found)
     swapper = du.Swapper(model, lambda frame: next(known), device="cpu")
     swapped = [
@@ -89,7 +89,9 @@ def evaluate(model):
     )
     drawn = reconstruction(model, unseen, "A")
     return {
-        "score_db": du.score_clip(swapped, points, answers, truth.landmarks_b_as_a).mean_db,
+        "score_db": du.scoring.likeness.score_clip(
+            swapped, points, answers, truth.landmarks_b_as_a
+        ).mean_db,
         "psnr_db": drawn.psnr_db,
         "ssim": drawn.ssim,
         "identity": judge.margin(swapped, points).mean,
@@ -165,7 +167,7 @@ def main():
     clips, find = du.sample_clips(), du.MeshLandmarker()
     with tempfile.TemporaryDirectory() as folder:
         for who, clip, end in (("a", clips.person_a, TEST_START_S), ("b", clips.person_b, None)):
-            frames, consent = du.read_frames(clip, 0.0, end), du.sample_consent(who.upper())
+            frames, consent = du.read_frames(clip, 0.0, end), du.samples.sample_consent(who.upper())
             du.extract_faces(frames, Path(folder) / who, find, consent=consent)
         with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
             jobs = {

@@ -39,7 +39,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for who, clip, end in (("a", clips.person_a, TEST_START_S), ("b", clips.person_b, None)):
-            agreed = du.sample_consent(who.upper())
+            agreed = du.samples.sample_consent(who.upper())
             du.extract_clip(clip, folder / who, find, 0.0, end, consent=agreed)
         recipe = dataclasses.replace(du.recipe("quick"), **options(arguments.train))
         if arguments.steps:
@@ -57,7 +57,7 @@ def main():
         print(f"{trainer.step} steps in {(time.monotonic() - began) / 60:.1f} minutes")
         swapper = du.Swapper(trainer.average, find)
         print(du.swap_video(clips.person_a, folder / "swap.mp4", swapper, TEST_START_S))
-        card = du.score_sample(folder / "swap.mp4")
+        card = du.scoring.scorecard.score_sample(folder / "swap.mp4")
     print(card.markdown())
     if arguments.json:
         rows = {row.measure.key: [row.value, row.low, row.high] for row in card.rows}

@@ -103,7 +103,7 @@ def swapped_frames(model, changes, tracking, enlarge=None):
 
 def score(frames):
     """The figures of a swap by key."""
-    clips, truth = du.sample_clips(), du.load_truth()
+    clips, truth = du.sample_clips(), du.samples.load_truth()
     card = score_swap(
         frames,
         du.read_frames(clips.person_a, TEST_START_S),

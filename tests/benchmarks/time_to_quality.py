@@ -43,7 +43,7 @@ class Scorer:
     """Scores a network; the frames' landmarks are found once, here."""
 
     def __init__(self):
-        clips, truth, landmarker = du.sample_clips(), du.load_truth(), du.MeshLandmarker()
+        clips, truth, landmarker = du.sample_clips(), du.samples.load_truth(), du.MeshLandmarker()
         self.frames = list(du.read_frames(clips.person_a, TEST_START_S, stride=STRIDE))
         self.answers = list(du.read_frames(clips.person_b_as_a, stride=STRIDE))
         self.points = truth.landmarks_a[-100::STRIDE]
@@ -57,7 +57,9 @@ class Scorer:
         return self.score(swapper.swap_frames(self.frames))
 
     def score(self, frames):
-        return du.score_clip(frames, self.points, self.answers, self.answer_points).mean_db
+        return du.scoring.likeness.score_clip(
+            frames, self.points, self.answers, self.answer_points
+        ).mean_db
 
 
 def follow(clock, step, marks, score):
