@@ -89,13 +89,7 @@ def evaluate(model):
     )
     drawn = reconstruction(model, unseen, "A")
     return {
-<<<<<<< HEAD
         "score_db": du.scoring.score_clip(swapped, points, answers, truth.landmarks_b_as_a).mean_db,
-=======
-        "score_db": du.scoring.likeness.score_clip(
-            swapped, points, answers, truth.landmarks_b_as_a
-        ).mean_db,
->>>>>>> r-docs
         "psnr_db": drawn.psnr_db,
         "ssim": drawn.ssim,
         "identity": judge.margin(swapped, points).mean,

@@ -57,11 +57,7 @@ def main():
         print(f"{trainer.step} steps in {(time.monotonic() - began) / 60:.1f} minutes")
         swapper = du.Swapper(trainer.average, find)
         print(du.swap_video(clips.person_a, folder / "swap.mp4", swapper, TEST_START_S))
-<<<<<<< HEAD
         card = du.scoring.score_sample(folder / "swap.mp4")
-=======
-        card = du.scoring.scorecard.score_sample(folder / "swap.mp4")
->>>>>>> r-docs
     print(card.markdown())
     if arguments.json:
         rows = {row.measure.key: [row.value, row.low, row.high] for row in card.rows}

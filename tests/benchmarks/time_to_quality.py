@@ -57,13 +57,7 @@ class Scorer:
         return self.score(swapper.swap_frames(self.frames))
 
     def score(self, frames):
-<<<<<<< HEAD
         return du.scoring.score_clip(frames, self.points, self.answers, self.answer_points).mean_db
-=======
-        return du.scoring.likeness.score_clip(
-            frames, self.points, self.answers, self.answer_points
-        ).mean_db
->>>>>>> r-docs
 
 
 def follow(clock, step, marks, score):
