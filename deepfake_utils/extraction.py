@@ -23,7 +23,7 @@ from .landmarks import Landmarker
 from .marking.reading import training_refused
 from .tracking.people import FaceChoice
 from .tracking.steadying import TrackConfig, TrackedFrame
-from .tracking.tracks import Progress, tell_progress, track_faces
+from .tracking.tracks import ProgressCallback, tell_progress, track_faces
 from .umeyama import transform_points
 from .video import TimedFrame, read_timed_frames, read_video_info
 
@@ -57,7 +57,7 @@ def extract_clip(
     track: TrackConfig | None = None,
     choose: FaceChoice | None = None,
     consent: Subject | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> ExtractionReport:
     """Write one person's face of each frame of a film as a crop, steadied over time.
 

@@ -26,7 +26,7 @@ from .runs.checkpoint import weights_sha256
 from .swapping import Outcome, Swapped, Swapper
 from .tracking.people import FaceChoice
 from .tracking.steadying import TrackConfig, TrackedFrame
-from .tracking.tracks import Progress, tell_progress, track_faces
+from .tracking.tracks import ProgressCallback, tell_progress, track_faces
 from .video import read_timed_frames, read_video_info
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def swap_video(
     visible_label: bool = True,
     track: TrackConfig | None = None,
     choose: FaceChoice | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> SwapReport:
     """Swap the face in a clip, or in a part of it, and write it with the clip's sound.
 

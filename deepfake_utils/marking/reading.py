@@ -22,10 +22,10 @@ from .label import LABEL
 from .watermark import MAX_FRAMES, SMALLEST, Watermark, WatermarkFound
 from .xmp import Metadata, is_synthetic, read_metadata
 
-State = Literal["trusted", "intact", "invalid", "unsigned"]
+SignatureState = Literal["trusted", "intact", "invalid", "unsigned"]
 Layer = Literal["watermark", "metadata", "manifest"]
 
-_STATES: dict[str, State] = {"Trusted": "trusted", "Valid": "intact"}
+_STATES: dict[str, SignatureState] = {"Trusted": "trusted", "Valid": "intact"}
 _UNKNOWN = "nobody vouches for the name {signer!r} in it, which anyone can choose"
 _REASONS = {  # the beginning of a C2PA code -> what it means
     "assertion.bmffHash": "the video is not the one that was signed: it was changed afterwards",
@@ -49,7 +49,7 @@ class Provenance:
     path: Path
     disclosed: bool  # whether a mark says that AI drew some of it
     layers: tuple[Layer, ...]  # which marks say so; the visible label is for eyes
-    state: State  # of the signature
+    state: SignatureState  # of the signature
     explanation: str  # the state in a sentence
     signer: str | None  # the name in the certificate
     codes: tuple[str, ...]  # C2PA's codes of what is wrong
@@ -135,7 +135,7 @@ def read_provenance(
     )
 
 
-def _explain(manifest: Manifest | None) -> tuple[State, str]:
+def _explain(manifest: Manifest | None) -> tuple[SignatureState, str]:
     """The state of a signature, and a sentence on it."""
     if manifest is None:
         return "unsigned", "none"

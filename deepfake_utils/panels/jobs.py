@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 Result = TypeVar("Result")
 Answer = TypeVar("Answer")
-State = Literal["ready", "running", "paused", "stopped", "finished", "failed"]
+JobState = Literal["ready", "running", "paused", "stopped", "finished", "failed"]
 Wish = Literal["run", "pause", "stop"]
 
 TOLD_EVERY_S = 0.2  # between two reports of progress; a browser need not hear of every frame
@@ -59,7 +59,7 @@ class Job(Generic[Result]):
         owner: object = None,
     ) -> None:
         self.name, self.owner, self._work, self._changed = name, owner, work, changed
-        self.state: State = "ready"
+        self.state: JobState = "ready"
         self.progress: Progress | None = None
         self.error: Exception | None = None
         self.result: Result | None = None
@@ -204,7 +204,7 @@ class Job(Generic[Result]):
     def _do(self) -> None:
         self._worker = threading.get_ident()
         self._began_s = self._told_s = time.monotonic()
-        state: State = "stopped"  # also if it is interrupted
+        state: JobState = "stopped"  # also if it is interrupted
         try:
             self.result = self._work(self)
             if self._wish != "stop":

@@ -21,7 +21,7 @@ from ..runs.store import CheckpointStore
 from ..training.recipe import Pace
 from ..training.trainer import Trainer
 from .base import png_bytes
-from .jobs import Job, State
+from .jobs import Job, JobState
 
 GRID_SHARE, CURVE_SHARE = 0.03, 0.02  # of the time that live pictures may take
 SAVES_A_RUN = 12  # or more, so that none is further away than this:
@@ -41,7 +41,7 @@ class TrainingStatus:
     eta_s: float  # seconds to the end of the run; infinite before it is known
     memory_mb: int | None  # the most so far, of the GPU or else of the program; None: not known
     steps_to_save: int  # to the next save
-    state: State
+    state: JobState
 
     def __str__(self) -> str:
         parts = [f"{self.state}: step {self.step} of {self.steps}"]
@@ -167,7 +167,7 @@ class TrainingLoop:
         drawn_s = self._grid.spent_s + self._line.spent_s
         return drawn_s / self._spent_s if self._spent_s else 0.0
 
-    def status(self, state: State) -> TrainingStatus:
+    def status(self, state: JobState) -> TrainingStatus:
         """Where it is, and how fast it goes."""
         step, steps = self.trainer.step, self.trainer.config.steps
         turn_s = self._turn_s()

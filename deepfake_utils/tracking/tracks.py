@@ -30,7 +30,8 @@ from .steadying import (
 
 _SMOOTHERS = {"zero-lag": zero_lag, "off": as_found}
 _Frame = TypeVar("_Frame")
-Progress = Callable[[int, int], None]  # how many frames are done, and about how many there will be
+# Told how many frames are done, and about how many there will be.
+ProgressCallback = Callable[[int, int], None]
 
 
 def track_faces(
@@ -63,7 +64,7 @@ def track_faces(
 
 def tell_progress(
     frames: Iterable[_Frame],
-    progress: Progress | None,
+    progress: ProgressCallback | None,
     info: VideoInfo,
     start_s: float = 0.0,
     end_s: float | None = None,
