@@ -37,19 +37,25 @@ class AutoencoderConfig(Settings):
         "side of the face in pixels: 4, 5, 6 or 7 times a power of two",
         useful=(64, 96, 128, 160, 192, 256),
     )
-    base_channels: int = setting(128, "after the first layer; each next one doubles them", least=1)
+    base_channels: int = setting(
+        128, "channels after the first layer; each further layer doubles them", least=1
+    )
     max_channels: int = setting(1024, "where the doubling of channels stops", least=1)
     code_size: int = setting(1024, "numbers in the code between encoder and decoders", least=1)
-    decoder_channels: int = setting(512, "before a decoder; each layer of it halves them", least=1)
+    decoder_channels: int = setting(
+        512, "channels before a decoder; each of its layers halves them", least=1
+    )
     min_channels: int = setting(64, "where the halving of channels stops", least=1)
-    residual_blocks: int = setting(0, "after each upscaling of a decoder", least=0)
-    shuffled_output: bool = setting(False, "the last doubling by pixel shuffle alone: cheaper")
+    residual_blocks: int = setting(0, "residual blocks after each doubling in a decoder", least=0)
+    shuffled_output: bool = setting(
+        False, "draw the last doubling by pixel shuffle alone, which is cheaper"
+    )
     kernel: int = setting(5, "side of the encoder's convolutions; 3 is quicker", only=(3, 5))
-    pad_after: bool = setting(False, "pads these more to the right and below, as TensorFlow did")
-    mask: bool = setting(False, "draws a mask of the face beside its colours")
-    landmarks: bool = setting(False, "joins the 68 points to the code")
+    pad_after: bool = setting(False, "pad more to the right and below, as TensorFlow did in 2017")
+    mask: bool = setting(False, "draw a mask of the face beside its colours")
+    landmarks: bool = setting(False, "add the 68 landmarks to the code")
     coverage: float = setting(
-        0.75, "share of a side the mean face spans", least=0.2, most=1.0, slider=(0.2, 1.0, 0.05)
+        0.75, "share of the side that the mean face spans", least=0.2, most=1, slider=(0.2, 1, 0.05)
     )
 
     def __post_init__(self) -> None:

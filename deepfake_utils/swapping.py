@@ -39,25 +39,34 @@ class SwapConfig(Settings):
     """
 
     identity: Identity = setting("B", "whose face is drawn")
-    feather: float = setting(0.12, "width of the mask's soft edge", least=0, slider=(0, 0.5, 0.01))
+    feather: float = setting(
+        0.12,
+        "width of the mask's soft edge, as a share of the face",
+        least=0,
+        slider=(0, 0.5, 0.01),
+    )
     erode: float = setting(
-        -0.04, "mask smaller than the hull by", least=-0.5, most=0.5, slider=(-0.3, 0.3, 0.01)
+        -0.04,
+        "how much smaller than the face the mask is",
+        least=-0.5,
+        most=0.5,
+        slider=(-0.3, 0.3, 0.01),
     )
     forehead: float = setting(0.2, "how far the mask reaches above the brows", slider=(0, 1, 0.05))
     learned_mask: bool = setting(True, "use the network's own mask, if it draws one")
-    colour: ColourMatch = setting("lab", "how the face gets the frame's colours (see colour)")
-    blend: Blend = setting("alpha", "how it is laid over the frame (see blending)")
-    sharpness: float = setting(0.0, "0 is as drawn", least=-1, most=5, slider=(-1, 2, 0.1))
-    covered: float = setting(0.3, "how unlike its return a covered place is", above=0)
+    colour: ColourMatch = setting("lab", "how the drawn face gets the frame's colours")
+    blend: Blend = setting("alpha", "how the drawn face is laid over the frame")
+    sharpness: float = setting(
+        0.0, "0 is as drawn, 1 strong, below 0 blurred", least=-1, most=5, slider=(-1, 2, 0.1)
+    )
+    covered: float = setting(
+        0.3, "how much a place must change, drawn there and back, to count as covered", above=0
+    )
     least_visible: float = setting(
-        0.35,
-        "share that must be uncovered, or the frame stays",
-        least=0,
-        most=1,
-        slider=(0, 1, 0.05),
+        0.35, "share of the face that must be uncovered", least=0, most=1, slider=(0, 1, 0.05)
     )
     most_yaw_deg: float = setting(
-        50.0, "a head turned further stays, and fades out before", above=0, slider=(5, 90, 5)
+        50.0, "a head turned further is left as filmed", above=0, slider=(5, 90, 5)
     )
     batch_size: int = setting(16, "frames that are drawn at once", least=1, slider=(1, 128, 1))
 

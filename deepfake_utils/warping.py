@@ -35,14 +35,24 @@ class WarpConfig(Settings):
     """
 
     rotation_deg: float = setting(
-        3.0, "turn to either side", least=0, most=180, slider=(0, 30, 0.5)
+        3.0, "turned by up to this much either way", least=0, most=180, slider=(0, 30, 0.5)
     )
-    zoom: float = setting(0.03, "share larger or smaller", least=0, below=1, slider=(0, 0.3, 0.01))
-    shift: float = setting(0.02, "share along x and y", least=0, below=1, slider=(0, 0.2, 0.01))
+    zoom: float = setting(
+        0.03, "made larger or smaller by up to this share", least=0, below=1, slider=(0, 0.3, 0.01)
+    )
+    shift: float = setting(
+        0.02, "moved by up to this share along x and y", least=0, below=1, slider=(0, 0.2, 0.01)
+    )
     flip: float = setting(0.5, "chance to be mirrored", least=0, most=1, slider=(0, 1, 0.1))
-    grid: int = setting(5, "points along a side of the shaken grid", least=2, slider=(2, 9, 1))
+    grid: int = setting(
+        5, "points along each side of the grid that is shaken", least=2, slider=(2, 9, 1)
+    )
     jitter: float = setting(
-        0.006, "spread of the shake, as a share", least=0, below=1, slider=(0, 0.05, 0.001)
+        0.006,
+        "spread of the shake, as a share of the side",
+        least=0,
+        below=1,
+        slider=(0, 0.05, 0.001),
     )
 
 

@@ -43,7 +43,7 @@ class SuperResolutionConfig(Settings):
 
     scale: int = setting(3, "how many times larger each side becomes", only=SCALES)
     channels: int = setting(64, "after the first convolution; the second has half of them", least=2)
-    residual: bool = setting(False, "learns what to add to the bicubic picture; not in the paper")
+    residual: bool = setting(False, "learn what to add to the bicubic picture; the paper does not")
     depth: int = setting(0, "more 3x3 convolutions; 2, residual: +0.3 dB on Set5 x3", least=0)
 
     def __post_init__(self) -> None:

@@ -58,7 +58,9 @@ class TrackConfig(Settings):
 
     smoothing: Literal["zero-lag", "off"] = setting("zero-lag", "how points are steadied over time")
     max_gap_s: float = setting(0.2, "longest time without the face that is bridged", least=0)
-    look_ahead: int = setting(16, "most frames held back to smooth, and again to bridge", least=1)
+    look_ahead: int = setting(
+        16, "most frames held back for smoothing, and again for bridging", least=1
+    )
     align_widths_s: tuple[float, float] = setting(
         (0.04, 0.16), "of the fits to a moving and to a still head", least=0
     )

@@ -17,27 +17,42 @@ Compile = Literal["off", "default", "reduce-overhead"]  # the last uses CUDA gra
 class TrainConfig(Settings):
     """How the network is trained."""
 
-    steps: int = setting(10_000, "length of the run; the learning rate falls to its end", least=1)
+    steps: int = setting(
+        10_000, "length of the run; the learning rate falls towards its end", least=1
+    )
     batch_size: int = setting(16, "faces of each person in a step", least=1, slider=(1, 128, 1))
-    learning_rate: float = setting(2e-3, "of Adam, at its highest; see `recipe`", above=0.0)
-    warmup_steps: int = setting(50, "in which the learning rate rises to that", least=0)
+    learning_rate: float = setting(
+        2e-3, "of Adam, at its highest; large networks need less, see `recipe`", above=0.0
+    )
+    warmup_steps: int = setting(
+        50, "steps in which the learning rate rises to its highest", least=0
+    )
     final_rate: float = setting(
-        0.02, "share of it that is left at the end", least=0.0, most=1.0, slider=(0.0, 1.0, 0.01)
+        0.02, "share of the learning rate left at the end", least=0, most=1, slider=(0, 1, 0.01)
     )
     beta1: float = setting(0.9, "Adam's memory of the gradient", least=0.0, below=1.0)
     beta2: float = setting(0.99, "Adam's memory of its square", least=0.0, below=1.0)
     dssim: float = setting(
-        0.5, "weight of (1 - SSIM) / 2 beside absolute error", least=0.0, slider=(0.0, 1.0, 0.05)
+        0.5,
+        "weight of structure, (1 - SSIM) / 2, beside absolute error",
+        least=0,
+        slider=(0, 1, 0.05),
     )
     mask: float = setting(
-        0.5, "weight of the mask's error, if one is drawn", least=0.0, slider=(0.0, 1.0, 0.05)
+        0.5, "weight of the mask's error, if the network draws one", least=0, slider=(0, 1, 0.05)
     )
     average: float = setting(
-        0.995, "memory of the averaged weights", least=0.0, below=1.0, slider=(0.9, 0.9995, 0.0005)
+        0.995,
+        "memory of the averaged weights, used to draw",
+        least=0,
+        below=1,
+        slider=(0.9, 0.9995, 0.0005),
     )
-    precision: Precision = setting("auto", "of the network's heavy parts")
+    precision: Precision = setting("auto", "number format of the network's heavy parts")
     compile: Compile = setting("off", "torch.compile: minutes to start, then quicker on a GPU")
-    max_skips: int = setting(8, "steps in a row without a finite loss before it stops", least=0)
+    max_skips: int = setting(
+        8, "steps in a row without a finite loss before the run stops", least=0
+    )
 
     def rate_at(self, step: int) -> float:
         """Learning rate at `step`: a linear rise, then half a cosine down to its final share."""
