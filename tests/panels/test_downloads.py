@@ -36,19 +36,20 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
         cls = type(self)
         cls.asked = (*cls.asked, self.path)
+        second = len(cls.asked) == 2  # known before the answer begins, or the next may overtake it
         path = Path(self.translate_path(self.path))
         if not path.is_file():
             self.send_error(404)
             return
         data = path.read_bytes()
+        end = len(data)
+        if cls.breaks:
+            end, cls.breaks = cls.breaks[0], cls.breaks[1:]
         self.send_response(200)
         self.send_header("Content-Type", self.guess_type(str(path)))
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        end = len(data)
-        if cls.breaks:
-            end, cls.breaks = cls.breaks[0], cls.breaks[1:]
-        if cls.hangs and len(cls.asked) == 2:
+        if cls.hangs and second:
             self.wfile.write(data[: end // 2])
             cls.hanging.set()
             cls.ended.wait(60)
