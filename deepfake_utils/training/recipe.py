@@ -22,7 +22,7 @@ class TrainConfig(Settings):
     )
     batch_size: int = setting(16, "faces of each person in a step", least=1, slider=(1, 128, 1))
     learning_rate: float = setting(
-        2e-3, "of Adam, at its highest; large networks need less, see `recipe`", above=0.0
+        2e-3, "of Adam, at its highest; large networks need less (see recipe)", above=0.0
     )
     warmup_steps: int = setting(
         50, "steps in which the learning rate rises to its highest", least=0
