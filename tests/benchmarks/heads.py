@@ -98,12 +98,18 @@ class Person:
         tone = rng.uniform(0.0, 1.0)  # from dark to fair
         skin = (1 - tone) * np.array([0.36, 0.21, 0.15]) + tone * np.array([0.91, 0.70, 0.59])
         self.skin = np.clip(skin + rng.normal(0, 0.02, 3), 0.08, 0.95)
-        kinds = np.array([[0.04, 0.03, 0.03], [0.22, 0.13, 0.08], [0.62, 0.45, 0.25], [0.5, 0.5, 0.5]])
-        self.hair = np.clip(kinds[rng.choice(4, p=[0.45, 0.3, 0.15, 0.1])] * rng.uniform(0.7, 1.2), 0, 1)
-        irises = np.array([[0.18, 0.09, 0.04], [0.30, 0.20, 0.08], [0.22, 0.34, 0.46], [0.25, 0.36, 0.22]])
+        kinds = np.array(
+            [[0.04, 0.03, 0.03], [0.22, 0.13, 0.08], [0.62, 0.45, 0.25], [0.5, 0.5, 0.5]]
+        )
+        self.hair = np.clip(
+            kinds[rng.choice(4, p=[0.45, 0.3, 0.15, 0.1])] * rng.uniform(0.7, 1.2), 0, 1
+        )
+        irises = np.array(
+            [[0.18, 0.09, 0.04], [0.30, 0.20, 0.08], [0.22, 0.34, 0.46], [0.25, 0.36, 0.22]]
+        )
         self.iris = irises[rng.integers(4)] * rng.uniform(0.8, 1.2)
-        self.lips = np.clip(self.skin * [0.9, 0.62, 0.66] + rng.normal(0, 0.02, 3), 0.05, 0.9)
-        self.brow_width = rng.uniform(6.0, 12.0)  # pixels of the atlas
+        self.lips = np.clip(self.skin * [0.9, 0.70, 0.72] + rng.normal(0, 0.02, 3), 0.05, 0.9)
+        self.brow_width = rng.uniform(9.0, 17.0)  # pixels of the atlas
         self.hairline = rng.uniform(2.8, 5.0)  # cm above the brows
         self.teeth = np.array([0.88, 0.85, 0.77]) * rng.uniform(0.9, 1.0)
 
@@ -116,12 +122,12 @@ class Person:
         mottle = 1 + 0.03 * _clouds(rng, ATLAS, 20) + 0.025 * _clouds(rng, ATLAS, 3)
         paint = (self.skin * mottle[..., None]).astype(np.float32)
         for side in (2, 14):  # cheeks, a little redder
-            middle = (place[side] + 2 * place[30]) / 3 if side == 2 else (place[side] + 2 * place[30]) / 3
+            middle = (place[side] + 2 * place[30]) / 3
             blush = np.zeros((ATLAS, ATLAS), np.float32)
             cv2.circle(blush, tuple(int(c) for c in middle), 28, 1.0, -1)
             blush = cv2.GaussianBlur(blush, (0, 0), 16)[..., None]
             paint *= 1 + blush * np.array([0.05, -0.06, -0.05], np.float32)
-        lips = self._area(place[[*range(48, 60)]], 1.5)
+        lips = self._area(place[48:60], 1.5)
         paint = self._lay(paint, self.lips * (1 + 0.05 * _clouds(rng, ATLAS, 2))[..., None], lips)
         for eye in (range(36, 42), range(42, 48)):
             line = self._stroke(place[list(eye)], 2, closed=True)
@@ -135,15 +141,15 @@ class Person:
         """How much of each pixel is hair of a brow: many short strokes along its line."""
         cover = np.zeros((ATLAS, ATLAS), np.uint8)
         path = points if inner_last else points[::-1]
-        for _ in range(260):
+        for _ in range(420):
             along = rng.uniform(0, len(path) - 1.001)
             start = int(along)
             here = path[start] + (along - start) * (path[start + 1] - path[start])
             thick = self.brow_width * (0.45 + 0.55 * along / (len(path) - 1))
-            here = here + [0, rng.normal() * thick * 0.4]
+            here = [*here, 0, rng.normal() * thick * 0.4]
             ahead = path[0] - path[-1]
             hair = ahead / np.linalg.norm(ahead) * rng.uniform(6, 12) + [0, rng.uniform(-5, 1)]
-            ends = [tuple(int(round(c * 8)) for c in p) for p in (here, here + hair)]
+            ends = [tuple(round(c * 8) for c in p) for p in (here, here + hair)]
             cv2.line(cover, *ends, int(rng.uniform(110, 220)), 1, cv2.LINE_AA, 3)
         return cv2.GaussianBlur(cover, (0, 0), 1.0).astype(np.float32) / 255
 
@@ -152,8 +158,8 @@ class Person:
         x = (np.arange(ATLAS) / ATLAS - 0.5) * 2 * np.pi  # turn around the head, 0 in front
         y = BOTTOM + HEIGHT * (1 - np.arange(ATLAS) / ATLAS)
         top = landmarks[19:25, 1].mean() + self.hairline
-        line = np.interp(np.abs(x), [0, 0.6, 0.95, 1.25, 1.75, 2.2, np.pi],
-                         [top, top - 0.2, top - 2.5, 4.5, 3.0, -6.0, -8.0])  # fmt: skip
+        line = np.interp(np.abs(x), [0, 0.6, 0.95, 1.25, 1.95, 2.4, np.pi],
+                         [top, top - 0.2, top - 2.5, 6.2, 6.2, -6.0, -8.0])  # fmt: skip
         edge = line[None] + 0.35 * _clouds(rng, ATLAS, 5)
         cover = np.clip((y[:, None] - edge) * 1.6, 0, 1).astype(np.float32)
         strands = rng.normal(size=(ATLAS, ATLAS)).astype(np.float32)
@@ -238,6 +244,7 @@ class Performance:
             corner, size = rng.integers(-8, 60, 2), rng.integers(6, 22, 2)
             ends = [tuple(int(v) for v in p) for p in (corner, corner + size)]
             cv2.rectangle(room, *ends, rng.uniform(0.1, 0.8, 3).tolist(), -1)
+        room = 0.45 * room + 0.55 * room.mean(2, keepdims=True)  # rooms are not very colourful
         return cv2.GaussianBlur(room, (0, 0), 3.0)
 
 
@@ -352,7 +359,7 @@ def render(person, performance, frame, size=256, oversampling=2):
     normal = (_vertex_normals(turned, model.triangles)[corners] * inside).sum(1)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
     colour, shine = _colours(person, triangle, (model.neutral[corners] * inside).sum(1))
-    halfway = performance.light + [0, 0, 1]
+    halfway = performance.light + np.array([0, 0, 1])
     halfway = halfway / np.linalg.norm(halfway)
     diffuse = 0.75 * np.clip((normal @ performance.light + 0.15) / 1.15, 0, 1)  # skin lets light by
     lit = colour * (performance.ambient + diffuse[:, None] * performance.light_colour)
