@@ -2,7 +2,7 @@
 
 Geometry is ICT-FaceKit (Li et al., "Learning Formation of Physically-Based Face Attributes", CVPR
 2020; MIT, University of Southern California), read from `ict_heads.npz`, which is not part of this
-project. Everything else, such as skin, eyes, hair, motion, light and rooms, is made here from seeds.
+project. Everything else, such as skin, eyes, hair, motion, light and rooms, is made here by seed.
 Triangles are drawn with barycentric coordinates and a depth buffer (E. Catmull, 1974); light is
 Lambert's with Blinn's highlight (J. Blinn, SIGGRAPH 1977). No real person is in it.
 
@@ -108,7 +108,9 @@ class Person:
             [[0.18, 0.09, 0.04], [0.30, 0.20, 0.08], [0.22, 0.34, 0.46], [0.25, 0.36, 0.22]]
         )
         self.iris = irises[rng.integers(4)] * rng.uniform(0.8, 1.2)
-        self.lips = np.clip(self.skin * [0.9, 0.70, 0.72] + rng.normal(0, 0.02, 3), 0.05, 0.9)
+        self.lips = np.clip(
+            self.skin * np.array([0.9, 0.70, 0.72]) + rng.normal(0, 0.02, 3), 0.05, 0.9
+        )
         self.brow_width = rng.uniform(9.0, 17.0)  # pixels of the atlas
         self.hairline = rng.uniform(2.8, 5.0)  # cm above the brows
         self.teeth = np.array([0.88, 0.85, 0.77]) * rng.uniform(0.9, 1.0)
@@ -146,7 +148,7 @@ class Person:
             start = int(along)
             here = path[start] + (along - start) * (path[start + 1] - path[start])
             thick = self.brow_width * (0.45 + 0.55 * along / (len(path) - 1))
-            here = [*here, 0, rng.normal() * thick * 0.4]
+            here = here + np.array([0, rng.normal() * thick * 0.4])
             ahead = path[0] - path[-1]
             hair = ahead / np.linalg.norm(ahead) * rng.uniform(6, 12) + [0, rng.uniform(-5, 1)]
             ends = [tuple(round(c * 8) for c in p) for p in (here, here + hair)]
