@@ -87,15 +87,19 @@ def _clouds(rng, size, width):
 
 
 class Person:
-    """Bones and colours of somebody who does not exist; equal seeds are the same person."""
+    """Bones and colours of somebody who does not exist; equal seeds are the same person.
 
-    def __init__(self, seed, model):
+    `tone` of the skin from 0 (dark) to 1 (fair); None draws it too.
+    """
+
+    def __init__(self, seed, model, tone=None):
         self.seed, self.model = seed, model
         rng = np.random.default_rng([seed, 1])
         self.shape = rng.normal(size=len(model.identity)) * 0.9
         self.vertices = model.neutral + np.tensordot(self.shape, model.identity, 1)
         self.vertices = self.vertices.astype(np.float32)
-        tone = rng.uniform(0.0, 1.0)  # from dark to fair
+        drawn = rng.uniform(0.0, 1.0)
+        tone = drawn if tone is None else tone
         skin = (1 - tone) * np.array([0.36, 0.21, 0.15]) + tone * np.array([0.91, 0.70, 0.59])
         self.skin = np.clip(skin + rng.normal(0, 0.02, 3), 0.08, 0.95)
         kinds = np.array(

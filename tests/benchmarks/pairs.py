@@ -4,7 +4,7 @@
         [--steps N] [--train-seconds 12] [--test-seconds 3]
 
 Each pair gets a folder: person_a.mp4 (12 s to train on, then 3 s of test), person_b.mp4 (12 s),
-person_b_as_a.mp4 (B doing A's last 3 s in A's light and room), truth.npz. What is there is kept.
+person_b_as_a.mp4 (B doing A's last 3 s in A's light and room), truth.npz. A pair that is there is kept, whatever its size.
 With --steps the pairs are trained from scratch (`quick`, 96 px), swapped and scored. The seeds from
 900,000 to 900,999 are reserved for these people and performances: train nothing else on them.
 """
@@ -45,7 +45,8 @@ def make_pair(folder, number, size, train_s, test_s, model):
     cv2.setNumThreads(1)
     folder.mkdir(parents=True, exist_ok=True)
     mesh, seed = HeadModel(model), FIRST_SEED + 2 * number
-    a, b = Person(seed, mesh), Person(seed + 1, mesh)
+    tone = number * 0.618 % 1  # spread over the pairs; the two differ by half the range
+    a, b = Person(seed, mesh, tone), Person(seed + 1, mesh, (tone + 0.5) % 1)
     does_a, does_b = Performance(seed, train_s + test_s), Performance(seed + 1, train_s)
     start = round(train_s * FPS)
     parts = {
@@ -121,6 +122,8 @@ def main():
     parser.add_argument("--train-seconds", type=float, default=12.0)
     parser.add_argument("--test-seconds", type=float, default=3.0)
     arguments = parser.parse_args()
+    if not 1 <= arguments.pairs <= 500:
+        parser.error(f"expected 1 to 500 pairs, got {arguments.pairs}")
     seconds = arguments.train_seconds, arguments.test_seconds
     folders = [arguments.folder / f"pair_{n + 1}" for n in range(arguments.pairs)]
     with ProcessPoolExecutor(2) as pool:
@@ -132,7 +135,9 @@ def main():
             job.result()
             print(folder, flush=True)
     if arguments.steps:
-        print(table([score_pair(folder, arguments.steps) for folder in folders]))
+        cards = [score_pair(folder, arguments.steps) for folder in folders]
+        print(table(cards))
+        print(*sorted({note for card in cards for note in card.notes}), sep="\n")
 
 
 if __name__ == "__main__":
