@@ -4,7 +4,8 @@
         [--steps N] [--train-seconds 12] [--test-seconds 3]
 
 Each pair gets a folder: person_a.mp4 (12 s to train on, then 3 s of test), person_b.mp4 (12 s),
-person_b_as_a.mp4 (B doing A's last 3 s in A's light and room), truth.npz. A pair that is there is kept, whatever its size.
+person_b_as_a.mp4 (B doing A's last 3 s in A's light and room), truth.npz. A pair that is there is
+kept, whatever its size.
 With --steps the pairs are trained from scratch (`quick`, 96 px), swapped and scored. The seeds from
 900,000 to 900,999 are reserved for these people and performances: train nothing else on them.
 """
