@@ -27,9 +27,10 @@ from av.video.stream import VideoStream
 
 from ..images import Image
 
+_BT2020 = 9  # swscale's number; PyAV has a name for it from version 18 on
 # Other codes of matrices -> what swscale calls them.
 _MATRICES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 5: Colorspace.ITU601, 6: Colorspace.ITU601}
-_MATRICES |= {7: Colorspace.SMPTE240M, 9: Colorspace.BT2020, 10: Colorspace.BT2020}
+_MATRICES |= {7: Colorspace.SMPTE240M, 9: _BT2020, 10: _BT2020}
 # swscale's default rounds down: each reading would darken a video by a level.
 EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
