@@ -22,17 +22,17 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
 from ..images import Image
 
-_BT2020 = 9  # swscale's number; PyAV has a name for it from version 18 on
-# Other codes of matrices -> what swscale calls them.
-_MATRICES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 5: Colorspace.ITU601, 6: Colorspace.ITU601}
-_MATRICES |= {7: Colorspace.SMPTE240M, 9: _BT2020, 10: _BT2020}
+# Codes of matrices -> what swscale calls them, in its numbers: PyAV named them all only later.
+_ITU709, _FCC, _ITU601, _SMPTE240M, _BT2020 = 1, 4, 5, 7, 9
+_MATRICES = {1: _ITU709, 4: _FCC, 5: _ITU601, 6: _ITU601, 7: _SMPTE240M, 9: _BT2020, 10: _BT2020}
 # swscale's default rounds down: each reading would darken a video by a level.
-EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_BILINEAR, _ACCURATE_RND, _FULL_CHR_H_INT = 0x2, 0x40000, 0x2000
+EXACT = _BILINEAR | _ACCURATE_RND | _FULL_CHR_H_INT
 
 
 @dataclass(frozen=True)
