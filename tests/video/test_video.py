@@ -619,12 +619,14 @@ class TestReadErrors:
         path.write_bytes(SAMPLE.read_bytes()[:-missing])
         frames = read_frames(path)
         read = 0
-        with pytest.raises(ValueError, match=r"450 frames .* breaks off at .* download") as error:
+        # Where the last packet is cut, older FFmpegs (PyAV 17) fail to decode it.
+        told = r"(450 frames .* breaks off at|got a decoding error) .* download"
+        with pytest.raises(ValueError, match=told) as error:
             for _ in frames:
                 read += 1
         assert read == pytest.approx(wanted, abs=2)
         assert f"after reading {read} frames" in str(error.value)
-        with pytest.raises(ValueError, match="breaks off"):
+        with pytest.raises(ValueError, match=told):
             list(read_frames(path, 17.0))
         assert len(list(read_frames(path, 1.0, 2.0))) == 25  # all there
 
