@@ -185,7 +185,11 @@ def test_a_part_is_checked(fresh):
 def test_what_cannot_be_used_is_told_and_the_choice_stays(panel, films):
     for name, error, text in (
         ("text.mp4", ValueError, r"expected a video, got something .*text\.mp4"),
-        ("cut.mp4", ValueError, "it is incomplete, download it again|incomplete download"),
+        (
+            "cut.mp4",
+            ValueError,
+            "it is incomplete, download it again|incomplete download|got a decoding error",
+        ),
         ("empty", FileNotFoundError, "expected a video in the folder .*empty, got none"),
         ("none.mp4", FileNotFoundError, r"no clip at .*check the path: .* has cut\.mp4, face\.mp4"),
         ("none/a.mp4", FileNotFoundError, "no clip at .*films.* has no such folder"),
@@ -389,7 +393,7 @@ def test_a_broken_film_does_not_hide_the_others_of_a_folder(panel, films):
 def test_errors_are_said_in_the_panel(panel, films, name):
     named(panel, "path").value = str(films / name)
     named(panel, "look there").click()
-    assert re.search("expected a video|incomplete|no clip at", texts(panel))
+    assert re.search("expected a video|incomplete|decoding error|no clip at", texts(panel))
     assert panel.clip.path == str(films / "face.mp4")
 
 
