@@ -11,7 +11,9 @@ Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016 (arXiv 1609.05158),
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, cast
 
 import torch
@@ -19,8 +21,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from .consent import ConsentNote
+from .files import read_tensors, sha256_of
 from .settings import Settings, setting
 
+PRETRAINED = Path(__file__).parent / "data/pretrained/sharp_128.safetensors"
+PRETRAINED_SHA256 = "ba58a4b7081c3ae83be51d2abd4e9cc32e2c6416b188565e3e2719a613bcc2d9"
+PRETRAINED_FORMAT = "deepfake-utils-start-1"
+
+Preset = Literal["sharp", "quick", "original"]
 Identity = Literal["A", "B"]
 IDENTITIES: tuple[Identity, Identity] = ("A", "B")
 POINTS = 68  # landmarks of a face
@@ -50,6 +58,9 @@ class AutoencoderConfig(Settings):
     shuffled_output: bool = setting(
         False, "draw the last doubling by pixel shuffle alone, which is cheaper"
     )
+    texture: int = setting(
+        0, "side of a picture of the skin that each decoder moves and adds; 0 for none", least=0
+    )
     kernel: int = setting(5, "side of the encoder's convolutions; 3 is quicker", only=(3, 5))
     pad_after: bool = setting(False, "pad more to the right and below, as TensorFlow did in 2017")
     mask: bool = setting(False, "draw a mask of the face beside its colours")
@@ -59,17 +70,24 @@ class AutoencoderConfig(Settings):
     )
 
     def __post_init__(self) -> None:
-        """Check that the numbers make a network; errors as `Settings`."""
+        """Check that the numbers make a network.
+
+        Raises:
+            ValueError: naming the field, what it should be, and what it is.
+        """
         super().__post_init__()
         smallest_map(self.image_size)
+        if self.texture and not self.shuffled_output:
+            raise ValueError("texture: expected shuffled_output=True with a texture, got False")
 
 
-def preset(name: Literal["original", "quick"], image_size: int = 64) -> AutoencoderConfig:
+def preset(name: Preset, image_size: int = 64) -> AutoencoderConfig:
     """A named network at a size of your choice.
 
     Args:
-        name: "original", the 2017 network (82.06 M parameters at 64 px), or "quick", one that
-            trains in minutes on a CPU.
+        name: "sharp", the one that `FaceSwapAutoencoder.pretrained` has weights for at 128 px;
+            "quick", a smaller one, which learns from nothing in minutes on a CPU; or "original",
+            the network of 2017 (82.06 M parameters at 64 px).
         image_size: side of the face in pixels, e.g. 64, 96, 128, 192 or 256.
 
     Raises:
@@ -83,6 +101,16 @@ def preset(name: Literal["original", "quick"], image_size: int = 64) -> Autoenco
             code_size=256,
             decoder_channels=64,
             min_channels=32,
+            shuffled_output=True,
+            kernel=3,
+        ),
+        "sharp": AutoencoderConfig(
+            base_channels=48,
+            max_channels=256,
+            code_size=256,
+            decoder_channels=160,
+            min_channels=64,
+            texture=160,
             shuffled_output=True,
             kernel=3,
         ),
@@ -213,6 +241,73 @@ class Decoder(nn.Sequential):
         super().__init__(*layers, nn.Sigmoid())
 
 
+class TextureDecoder(nn.Module):
+    """A decoder that also keeps a sharp picture of its person's skin, moves it and adds it.
+
+    What a code says is too little to place every pore anew, so a plain decoder blurs skin. Here
+    its last map says, beside the coarse face, from where in a learned picture (`texture`) each
+    pixel takes its detail, and how much of it: (B, decoder_channels, 2s, 2s) -> (B, 3, S, S) in
+    0..1, with a mask (B, 4, S, S). The idea of keeping looks and movement apart is that of Z. Shu
+    et al., "Deforming Autoencoders", ECCV 2018.
+
+    Attributes:
+        texture: (1, 3, T, T), added before the last sigmoid; it lies as the mean face does.
+    """
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        layers = list(Decoder(config))
+        self.body = nn.Sequential(*layers[:-3])  # up to half the picture's side
+        self.draw = cast(nn.Conv2d, layers[-3])
+        self.spread = nn.PixelShuffle(2)
+        self.place = nn.Conv2d(self.draw.in_channels, 3, 3, padding=1)  # along x, along y, how much
+        self.texture = nn.Parameter(torch.zeros(1, 3, config.texture, config.texture))
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Shapes as above."""
+        hidden = self.body(maps)
+        drawn, placed = self.spread(self.draw(hidden)), self.place(hidden)
+        return self.compose(drawn, placed, self.texture.expand(len(maps), -1, -1, -1))
+
+    @staticmethod
+    def compose(drawn: torch.Tensor, placed: torch.Tensor, texture: torch.Tensor) -> torch.Tensor:
+        """The coarse face and the moved texture as one picture.
+
+        Args:
+            drawn: (B, 3 or 4, S, S), the coarse face before the sigmoid.
+            placed: (B, 3, S/2, S/2), see `texture_places`, and the logit of how much is added.
+            texture: (B, 3, T, T).
+
+        Returns:
+            (B, 3 or 4, S, S) in 0..1.
+        """
+        drawn, placed = drawn.float(), placed.float()
+        finer = F.interpolate(placed, drawn.shape[2:], mode="bilinear", align_corners=False)
+        at = texture_places(finer[:, :2])
+        detail = F.grid_sample(texture, at, padding_mode="border", align_corners=False)
+        detail = detail * finer[:, 2:].sigmoid()
+        colours = drawn[:, :3] + detail
+        return torch.cat([colours, drawn[:, 3:]], dim=1).sigmoid()
+
+
+def texture_places(moves: torch.Tensor) -> torch.Tensor:
+    """Where each pixel takes its texture from, (B, 2, H, W) -> (B, H, W, 2).
+
+    Args:
+        moves: how far from the pixel's own place along x and y, in quarters of the picture's side.
+
+    Returns:
+        (x, y) in the texture, -1 to 1 from edge to edge.
+    """
+    height, width = moves.shape[2:]
+    xs, ys = (
+        (torch.arange(n, device=moves.device, dtype=moves.dtype) * 2 + 1) / n - 1.0
+        for n in (width, height)
+    )
+    own = torch.stack(torch.meshgrid(xs, ys, indexing="xy"))  # (2, H, W)
+    return (own + 0.5 * moves).permute(0, 2, 3, 1)
+
+
 class FaceSwapAutoencoder(nn.Module):
     """One shared encoder and the decoders of persons A and B.
 
@@ -225,6 +320,8 @@ class FaceSwapAutoencoder(nn.Module):
             back from a swap there and back, see `usual_error_of`.
         consent: what is passed on of the consent of the people it was trained on; checkpoints
             keep it.
+        start: what its training began from, "scratch" or the name of the pretrained weights;
+            checkpoints and the signed note keep it.
     """
 
     def __init__(self, config: AutoencoderConfig | None = None, seed: int = 0) -> None:
@@ -233,11 +330,50 @@ class FaceSwapAutoencoder(nn.Module):
         self.usual_error: torch.Tensor
         self.register_buffer("usual_error", torch.full((len(IDENTITIES),), UNKNOWN))
         self.consent: tuple[ConsentNote, ...] = ()
+        self.start = "scratch"
         with torch.random.fork_rng(devices=[]):  # on the CPU, where the weights are drawn
             torch.default_generator.manual_seed(seed)
             self.encoder = Encoder(self.config)
-            self.decoders = nn.ModuleDict({name: Decoder(self.config) for name in IDENTITIES})
+            kind = TextureDecoder if self.config.texture else Decoder
+            self.decoders = nn.ModuleDict({name: kind(self.config) for name in IDENTITIES})
             initialise(self)
+
+    @classmethod
+    def pretrained(cls, mask: bool = False, seed: int = 0) -> FaceSwapAutoencoder:
+        """A network that knows faces, and nobody: where a training of minutes best begins.
+
+        It has drawn the same moments as hundreds of rendered people who do not exist (see
+        `notebooks/10_pretrained_start.ipynb`), so its code holds pose, expression and light, and
+        little of who it is. Both decoders begin as the mean of those people. Nobody's real face
+        was in it.
+
+        Args:
+            mask: also draw a mask of the face; that plane begins from nothing.
+            seed: of the first weights of that plane.
+
+        Returns:
+            `preset("sharp", 128)` with weights.
+
+        Raises:
+            OSError: if the file of weights is missing or damaged.
+        """
+        if not PRETRAINED.is_file() or sha256_of(PRETRAINED) != PRETRAINED_SHA256:
+            raise OSError(
+                f"expected the weights that came with the package, SHA-256 {PRETRAINED_SHA256}, "
+                f"got {'others' if PRETRAINED.is_file() else 'none'} at {PRETRAINED}; install the "
+                "package again"
+            )
+        state, header = read_tensors(PRETRAINED, PRETRAINED_FORMAT, torch.device("cpu"))
+        config = replace(AutoencoderConfig(**json.loads(header["config"])), mask=mask)
+        model = cls(config, seed)
+        model.start = f"{PRETRAINED.stem} {PRETRAINED_SHA256[:16]}"
+        for name, part in (("encoder", model.encoder), *model.decoders.items()):
+            own, group = part.state_dict(), "encoder" if name == "encoder" else "decoder"
+            for key, value in own.items():  # a plane for the mask comes after those for colours
+                given = state[f"{group}.{key}"].float()
+                value[: len(given)] = given
+            part.load_state_dict(own)
+        return model
 
     def forward(
         self, faces: torch.Tensor, identity: Identity, points: torch.Tensor | None = None
@@ -346,6 +482,10 @@ def initialise(model: nn.Module) -> None:
                 shuffled = isinstance(module, Upscale) or isinstance(after, nn.PixelShuffle)
                 if isinstance(before, nn.Conv2d) and shuffled:
                     before.weight.copy_(before.weight[::4].repeat_interleave(4, dim=0))
+        if isinstance(module, TextureDecoder):
+            repeated = module.draw.weight[::4].repeat_interleave(4, dim=0)
+            module.draw.weight.copy_(0.3 * repeated)
+            module.place.weight.mul_(0.01)  # starts out with the texture where it lies
         if isinstance(module, Decoder):
             last = [layer for layer in module if isinstance(layer, nn.Conv2d)][-1]
             last.weight.mul_(0.3)  # keeps the sigmoid in its middle

@@ -45,21 +45,34 @@ def ssim_map(x: torch.Tensor, y: torch.Tensor, stride: int = 1) -> torch.Tensor:
 
 
 def face_loss(
-    drawn: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, dssim: float = 0.5
+    drawn: torch.Tensor,
+    target: torch.Tensor,
+    weight: torch.Tensor,
+    dssim: float = 0.5,
+    edges: float = 0.0,
 ) -> torch.Tensor:
-    """Weighted mean absolute error plus `dssim` times the structural dissimilarity (1 - SSIM) / 2.
+    """Weighted absolute error, structural dissimilarity (1 - SSIM) / 2, and the error of edges.
 
     Args:
         drawn: (B, 3, S, S) float in 0..1, what the network made.
         target: same shape, what it should be.
         weight: (B, 1, S, S) float, how much each pixel matters; 1 is normal, 0 is ignored.
         dssim: weight of the structural term; 0 leaves it out.
+        edges: weight of the absolute error of differences between neighbouring pixels (M. Mathieu
+            et al., "Deep multi-scale video prediction beyond mean square error", ICLR 2016, eq. 6,
+            with the sign of the differences); 0 leaves it out.
 
     Returns:
         A scalar: 0 for equal pictures.
     """
     drawn, target, weight = drawn.float(), target.float(), weight.float()
-    loss = ((drawn - target).abs() * weight).mean()
+    error = drawn - target
+    loss = (error.abs() * weight).mean()
+    if edges > 0.0:
+        for along in (2, 3):
+            length = error.shape[along] - 1
+            near, far = error.narrow(along, 0, length), error.narrow(along, 1, length)
+            loss = loss + edges * ((far - near).abs() * weight.narrow(along, 1, length)).mean()
     if dssim > 0.0:
         edge = SSIM_WINDOW // 2
         inside = weight[:, :, edge:-edge:2, edge:-edge:2]  # the windows' centres

@@ -130,7 +130,8 @@ def swap_video(
 
 def _origin(target: str | os.PathLike[str], swapper: Swapper) -> Origin:
     """What a signature says of where a swap comes from."""
-    return Origin(Path(target), weights_sha256(swapper.model), swapper.model.consent)
+    model = swapper.model
+    return Origin(Path(target), weights_sha256(model), model.consent, model.start)
 
 
 def swap_clip(

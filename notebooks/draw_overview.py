@@ -210,7 +210,7 @@ def main() -> None:
     frame = next(iter(du.read_frames(du.sample_clips().person_a, TEST_START_S + 0.4)))
     swapper = du.Swapper(model, du.MeshLandmarker(), device="cpu")
     figure = plot_overview(swapper, *pairs, frame)
-    origin = marking.Origin(None, None, model.consent)
+    origin = marking.Origin(None, None, model.consent, model.start)
     print(marking.save_figure(HERE / "images" / "how_it_works.png", figure, origin=origin))
 
 

@@ -58,6 +58,7 @@ class Origin:
     target: Path | None = None  # the clip or picture that was changed
     model_sha256: str | None = None  # of the network's weights
     consent: tuple[ConsentNote, ...] = ()  # of the people it was trained on
+    start: str | None = None  # what its training began from, `FaceSwapAutoencoder.start`
 
 
 @dataclass(frozen=True)
@@ -191,6 +192,7 @@ def describe(suffix: str, mark_id: int, visible_label: bool, origin: Origin) -> 
         "visible_label": visible_label,
         "model_sha256": origin.model_sha256,
         "consent": [{"sha256": each.sha256, "bases": list(each.bases)} for each in origin.consent],
+        "started_from": origin.start,
         "watermark": {"alg": WATERMARK_ALGORITHM, "value": mark},
     }
     uses = ("cawg.ai_training", "cawg.ai_generative_training", "cawg.data_mining")

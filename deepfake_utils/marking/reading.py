@@ -58,6 +58,7 @@ class Provenance:
     watermark_id: str | None  # 10 hexadecimal digits
     model_sha256: str | None  # of the network that drew the face
     bases: tuple[str, ...]  # of the consent of the people it was trained on
+    started_from: str | None  # what the network's training began from
     comment: str | None  # of the plain metadata
     training_allowed: bool  # False if the signature says that AI must not be trained on it
     contradictions: tuple[str, ...]  # between the marks
@@ -79,6 +80,7 @@ class Provenance:
         for name, values in (
             ("made from", self.ingredients),
             ("consent", self.bases),
+            ("network began from", (self.started_from,) if self.started_from else ()),
             ("watermark", (self.watermark_id,) if self.watermark_id else ()),
             ("beware", self.contradictions),
         ):
@@ -129,6 +131,7 @@ def read_provenance(
         watermark_id=f"{mark.mark_id:010x}" if mark else None,
         model_sha256=signed.disclosure.get("model_sha256"),
         bases=tuple(sorted({b for c in signed.disclosure.get("consent", []) for b in c["bases"]})),
+        started_from=signed.disclosure.get("started_from"),
         comment=metadata.comment,
         training_allowed=signed.training_allowed,
         contradictions=tuple(_contradictions(mark, metadata, signed)),

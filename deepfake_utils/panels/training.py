@@ -16,11 +16,9 @@ import dataclasses
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-import torch
-
-from ..autoencoder import FaceSwapAutoencoder, preset, smallest_map
+from ..autoencoder import FaceSwapAutoencoder, Preset, preset, smallest_map
 from ..dataset import Batch, Batches, FaceDataset, endless_batches, photometric_augment
 from ..extraction import extract_clip, load_faces
 from ..files import take_lock
@@ -31,7 +29,7 @@ from ..runs.project import Person, Project
 from ..runs.store import CheckpointStore
 from ..samples import TEST_START_S
 from ..settings import Settings, setting
-from ..training.recipe import TrainConfig, recipe
+from ..training.recipe import Start, TrainConfig, recipe
 from ..training.trainer import Trainer, start_or_resume
 from ..warping import WarpConfig
 from .base import GREY, RED, Panel
@@ -50,20 +48,16 @@ HELD = 0.05  # share of each person's faces that is held out of training, the la
 PEOPLE: tuple[Person, Person] = ("a", "b")
 
 
-def _usual_size() -> int:
-    """A size that trains in minutes here."""
-    return 128 if torch.cuda.is_available() else 96
-
-
 @dataclass(frozen=True)
 class NetworkChoice(Settings):
     """Which network a notebook trains, and for how long."""
 
-    preset: Literal["quick", "original"] = setting("quick", '"original" is for a GPU')
+    preset: Preset = setting("sharp", '"quick" is smaller, "original" is for a GPU')
     image_size: int = setting(
-        factory=_usual_size,
-        help="side of the face in pixels",
-        useful=(64, 96, 128, 160, 192, 256),
+        128, "side of the face in pixels", useful=(64, 96, 128, 160, 192, 256)
+    )
+    start: Start = setting(
+        "pretrained", "begin with faces known, if sharp at 128 px, or learn all from scratch"
     )
     mask: bool = setting(
         False, "True has the network draw a mask of the face, which the swap then uses"
@@ -84,6 +78,23 @@ class NetworkChoice(Settings):
         """
         super().__post_init__()
         smallest_map(self.image_size)
+
+    @property
+    def begins(self) -> Start:
+        """What it begins from: only "sharp" at 128 px has a pretrained start."""
+        known = (self.preset, self.image_size) == ("sharp", 128)
+        return self.start if known else "scratch"
+
+    def build(self) -> FaceSwapAutoencoder:
+        """The network as it begins."""
+        if self.begins == "pretrained":
+            return FaceSwapAutoencoder.pretrained(self.mask)
+        config = preset(self.preset, self.image_size)
+        return FaceSwapAutoencoder(dataclasses.replace(config, mask=self.mask))
+
+    def recipe(self) -> TrainConfig:
+        """The training settings that suit it."""
+        return recipe(self.preset, self.begins)
 
 
 @dataclass(frozen=True)
@@ -383,7 +394,7 @@ def train(
         chosen, again = known, True
     else:
         network = network or (known.network if known is not None else NetworkChoice())
-        settings = settings or recipe(network.preset)
+        settings = settings or network.recipe()
         chosen, again = Choices(network, settings, warp or WarpConfig()), False
     store = project.store()
     if (going := running(store)) is not None:
@@ -414,21 +425,21 @@ def _remembered(project: Project) -> Choices | None:
 
 def _panel(project: Project, store: CheckpointStore, chosen: Choices, again: bool) -> TrainingPanel:
     network = chosen.network
-    config = dataclasses.replace(preset(network.preset, network.image_size), mask=network.mask)
+    model = network.build()
     light = photometric_augment(network.light) if network.light else None
     sets: list[FaceDataset] = []
     held: list[Batch] = []
     for person in PEOPLE:
         learned, rest = load_faces(project.faces(person)).split(HELD)
-        sets.append(FaceDataset(learned, network.image_size, config.coverage, light))
-        held.append(FaceDataset(rest, network.image_size, config.coverage).still())
+        sets.append(FaceDataset(learned, network.image_size, model.config.coverage, light))
+        held.append(FaceDataset(rest, network.image_size, model.config.coverage).still())
     batch_size = chosen.settings.batch_size
     a, b = (endless_batches(each, batch_size, chosen.warp, seed=i) for i, each in enumerate(sets))
     saved = store.latest() if again else None
     if saved is not None:
         trainer = Trainer.resume(saved, a, b)
     else:
-        trainer = start_or_resume(store, FaceSwapAutoencoder(config), a, b, chosen.settings)
+        trainer = start_or_resume(store, model, a, b, chosen.settings)
     count = min(4, *map(len, sets))
     show = (sets[0].preview(count), sets[1].preview(count))
     loop = TrainingLoop(trainer, store, show, (held[0], held[1]), minutes=network.minutes)

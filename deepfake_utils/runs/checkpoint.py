@@ -70,7 +70,9 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Pat
         "format": FORMAT,
         "config": json.dumps(dataclasses.asdict(checkpoint.model.config)),
         "step": str(checkpoint.step),
-        "extra": json.dumps({**checkpoint.extra, "consent": consent}),
+        "extra": json.dumps(
+            {**checkpoint.extra, "consent": consent, "start": checkpoint.model.start}
+        ),
     }
     return write_tensors(Path(path), tensors, header)
 
@@ -103,6 +105,7 @@ def load_checkpoint(
             state.setdefault("usual_error", usual)
         model = FaceSwapAutoencoder(AutoencoderConfig(**json.loads(header["config"]))).to(where)
         model.load_state_dict(groups["model"])
+        model.start = str(extra.pop("start", "scratch"))
         notes = extra.pop("consent", [])
         model.consent = tuple(ConsentNote(n["sha256"], tuple(n["bases"])) for n in notes)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:

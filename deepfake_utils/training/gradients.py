@@ -36,7 +36,13 @@ class _Losses(nn.Module):
             drawn = self.model.forward_pair(a.warped, b.warped, *points)
         losses = []
         for picture, batch in zip(drawn, (a, b), strict=True):
-            loss = face_loss(picture[:, :3], batch.target, batch.weight, self.config.dssim)
+            loss = face_loss(
+                picture[:, :3],
+                batch.target,
+                batch.weight,
+                self.config.dssim,
+                self.config.edges,
+            )
             if network.mask and batch.mask is not None:
                 off = (picture[:, 3:].float() - batch.mask).abs().mean()
                 loss = loss + self.config.mask * off

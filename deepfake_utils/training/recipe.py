@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from ..autoencoder import Preset
 from ..devices import Precision
 from ..settings import Settings, setting
 
+Start = Literal["pretrained", "scratch"]
 Compile = Literal["off", "default", "reduce-overhead"]  # the last uses CUDA graphs
 
 
@@ -38,6 +40,14 @@ class TrainConfig(Settings):
         least=0,
         slider=(0, 1, 0.05),
     )
+    edges: float = setting(0.0, "weight of the error of fine edges", least=0, slider=(0, 3, 0.1))
+    encoder_rate: float = setting(
+        1.0,
+        "share of the learning rate for the encoder up to the code; 0 leaves it as it began",
+        least=0,
+        most=1,
+        slider=(0, 1, 0.05),
+    )
     mask: float = setting(
         0.5, "weight of the mask's error, if the network draws one", least=0, slider=(0, 1, 0.05)
     )
@@ -61,20 +71,28 @@ class TrainConfig(Settings):
         return self.learning_rate * rise * (self.final_rate + (1 - self.final_rate) * fall)
 
 
-def recipe(preset: Literal["quick", "original"]) -> TrainConfig:
+def recipe(preset: Preset, start: Start = "scratch") -> TrainConfig:
     """Settings that suit a network of `autoencoder.preset`.
 
-    The large network's loss runs away at the small one's learning rate.
+    The large network's loss runs away at the small one's learning rate. What came pretrained is
+    kept up to the code, as two people alone would teach it again who they are.
+
+    Args:
+        preset: the network's name.
+        start: what it begins from.
 
     Raises:
         ValueError: if the name is unknown.
     """
     recipes = {
+        "sharp": TrainConfig(edges=1.0),
         "quick": TrainConfig(),
         "original": TrainConfig(batch_size=32, learning_rate=1e-4),
     }
     if preset not in recipes:
         raise ValueError(f"expected a preset of {sorted(recipes)}, got {preset!r}")
+    if start == "pretrained":
+        return replace(recipes[preset], encoder_rate=0.0)
     return recipes[preset]
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+TEXTURE_RATE = 5.0  # times the learning rate, as a pixel of it is seen by few pixels of a batch
 PIECE = 32  # faces held out that are drawn at once
 
 
@@ -96,7 +97,7 @@ class Trainer:
         # One optimiser over everything: with one for each person the shared encoder would be
         # stepped twice.
         self.optimizer = torch.optim.Adam(
-            self.model.parameters(),
+            self._groups(),
             lr=self.config.learning_rate,
             betas=(self.config.beta1, self.config.beta2),
             fused=self.device.type in ("cpu", "cuda"),
@@ -109,6 +110,19 @@ class Trainer:
         self.scores: list[tuple[int, float]] = []
         self.faces_per_step = 0
         self._caution = 1.0  # share of the learning rate that is used; less after a bad step
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """The weights, by their share of the learning rate; with a share of 0 they stay fixed."""
+        encoder, share = self.model.encoder, self.config.encoder_rate
+        groups: dict[float, list[torch.nn.Parameter]] = {}
+        early = {id(w) for part in (encoder.down, encoder.to_code) for w in part.parameters()}
+        for name, weight in self.model.named_parameters():
+            own = TEXTURE_RATE if name.endswith(".texture") else 1.0
+            own = share if id(weight) in early else own
+            weight.requires_grad_(own > 0.0)
+            if own > 0.0:
+                groups.setdefault(own, []).append(weight)
+        return [{"params": weights, "share": own} for own, weights in groups.items()]
 
     def train_step(self) -> StepResult:
         """One step on one batch of each person.
@@ -137,7 +151,7 @@ class Trainer:
             )
         self.step += 1
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.rate_at(self.step) * self._caution
+            group["lr"] = self.config.rate_at(self.step) * self._caution * group["share"]
         self.gradients.apply()
         self.faces_per_step = (len(a.warped) + len(b.warped)) * self.processes
         self._caution = min(1.0, self._caution * 2.0**0.01)
@@ -413,7 +427,7 @@ def start_or_resume(
 ) -> Trainer:
     """A trainer that goes on with the unfinished run in `store`, or a new one if there is none.
 
-    A finished run, or one of another shape of network, is moved aside and a new one begun.
+    A finished run, or one of another network or start, is moved aside and a new one begun.
 
     Args:
         store: where the run is saved.
@@ -430,7 +444,8 @@ def start_or_resume(
     saved = store.latest()
     if saved is not None:
         length = saved.extra.get("train", {}).get("steps", 0)
-        if saved.model.config == model.config and saved.step < length:
+        same = (saved.model.config, saved.model.start) == (model.config, model.start)
+        if same and saved.step < length:
             return Trainer.resume(saved, batches_a, batches_b, None, device, accelerator)
         if accelerator is None or accelerator.is_main_process:
             for folder in (store.folder, store.mirror):

@@ -89,10 +89,11 @@ def _clouds(rng, size, width):
 class Person:
     """Bones and colours of somebody who does not exist; equal seeds are the same person.
 
-    `tone` of the skin from 0 (dark) to 1 (fair); None draws it too.
+    `tone` of the skin from 0 (dark) to 1 (fair); None draws it too. `varied` people may have
+    beards, glasses, painted lips, moles and rougher skin.
     """
 
-    def __init__(self, seed, model, tone=None):
+    def __init__(self, seed, model, tone=None, varied=False):
         self.seed, self.model = seed, model
         rng = np.random.default_rng([seed, 1])
         self.shape = rng.normal(size=len(model.identity)) * 0.9
@@ -118,6 +119,23 @@ class Person:
         self.brow_width = rng.uniform(9.0, 17.0)  # pixels of the atlas
         self.hairline = rng.uniform(2.8, 5.0)  # cm above the brows
         self.teeth = np.array([0.88, 0.85, 0.77]) * rng.uniform(0.9, 1.0)
+        self.beard, self.glasses, self.moles, self.roughness = "none", None, 0, 1.0
+        if varied:
+            self._vary(np.random.default_rng([seed, 6]))
+
+    def _vary(self, rng):
+        """Draw what not everybody has."""
+        self.beard = rng.choice(["none", "stubble", "full", "moustache", "goatee"],
+                                p=[0.6, 0.15, 0.13, 0.06, 0.06])  # fmt: skip
+        self.moles = rng.integers(1, 9) if rng.random() < 0.4 else 0
+        self.roughness = rng.uniform(0.6, 2.2)
+        self.iris = self.iris * rng.uniform(0.7, 1.5)
+        self.teeth = self.teeth * rng.uniform(0.85, 1.08, 3)
+        if rng.random() < 0.25:
+            self.lips = np.clip(rng.uniform([0.35, 0.05, 0.08], [0.8, 0.3, 0.35]), 0, 1)
+        if rng.random() < 0.12:  # half width and height in cm, colour, width of the rim in cm
+            self.glasses = (rng.uniform(2.4, 3.0), rng.uniform(1.6, 2.5),
+                            rng.uniform(0, 0.5, 3) ** 2, rng.uniform(0.08, 0.35))  # fmt: skip
 
     @cached_property
     def atlas(self):
@@ -125,7 +143,8 @@ class Person:
         rng = np.random.default_rng([self.seed, 2])
         landmarks = self.model.neutral[self.model.landmarks]
         place = _atlas_place(landmarks)
-        mottle = 1 + 0.03 * _clouds(rng, ATLAS, 20) + 0.025 * _clouds(rng, ATLAS, 3)
+        mottle = 1 + 0.03 * _clouds(rng, ATLAS, 20)
+        mottle = mottle + 0.025 * self.roughness * _clouds(rng, ATLAS, 3)
         paint = (self.skin * mottle[..., None]).astype(np.float32)
         for side in (2, 14):  # cheeks, a little redder
             middle = (place[side] + 2 * place[30]) / 3
@@ -133,6 +152,13 @@ class Person:
             cv2.circle(blush, tuple(int(c) for c in middle), 28, 1.0, -1)
             blush = cv2.GaussianBlur(blush, (0, 0), 16)[..., None]
             paint *= 1 + blush * np.array([0.05, -0.06, -0.05], np.float32)
+        for _ in range(self.moles):
+            mole = np.zeros((ATLAS, ATLAS), np.float32)
+            at = rng.uniform(place[:17].min(0), place[:17].max(0)).astype(int)
+            cv2.circle(mole, tuple(int(c) for c in at), int(rng.integers(1, 4)), 1.0, -1)
+            paint = self._lay(paint, self.skin * 0.4, 0.8 * cv2.GaussianBlur(mole, (0, 0), 0.8))
+        if self.beard != "none":
+            paint = self._lay(paint, *self._beard(rng, place))
         lips = self._area(place[48:60], 1.5)
         paint = self._lay(paint, self.lips * (1 + 0.05 * _clouds(rng, ATLAS, 2))[..., None], lips)
         for eye in (range(36, 42), range(42, 48)):
@@ -158,6 +184,27 @@ class Person:
             ends = [tuple(round(c * 8) for c in p) for p in (here, here + hair)]
             cv2.line(cover, *ends, int(rng.uniform(110, 220)), 1, cv2.LINE_AA, 3)
         return cv2.GaussianBlur(cover, (0, 0), 1.0).astype(np.float32) / 255
+
+    def _beard(self, rng, place):
+        """Colour and cover of the beard: around mouth and chin, or up to the ears."""
+        around = place[48:60].mean(0)
+        chin = around + (place[5:12] - around) * 1.12
+        jaw = np.concatenate([place[1:16] + np.array([0, 14]), place[[54, 48]] - np.array([0, 2])])
+        low = np.concatenate([place[[48]], chin, place[[54]]])
+        top = np.concatenate([place[[31, 33, 35]] + [0, 5], place[[54, 52, 51, 50, 48]] + [0, 3]])
+        areas = {"full": (jaw, top), "stubble": (jaw, top), "goatee": (low, top),
+                 "moustache": (top,)}[self.beard]  # fmt: skip
+        cover = np.zeros((ATLAS, ATLAS), np.float32)
+        for area in areas:
+            cover = np.maximum(cover, self._area(area, 5.0 if area is not top else 2.5))
+        hairs = cv2.GaussianBlur(rng.normal(size=(ATLAS, ATLAS)).astype(np.float32), (0, 0),
+                                 sigmaX=0.9, sigmaY=2.5)  # fmt: skip
+        hairs = hairs / hairs.std()
+        if self.beard == "stubble":
+            cover = cover * np.clip(0.35 + 0.2 * hairs, 0, 0.8)
+            return np.broadcast_to(self.hair * 0.8, (ATLAS, ATLAS, 3)), cover
+        cover = cover * np.clip(0.85 + 0.25 * hairs, 0, 1)
+        return self.hair * np.clip(0.9 + 0.35 * hairs, 0.3, 1.9)[..., None], cover
 
     def _hair(self, rng, landmarks):
         """Colour and cover of the hair on the head: above a line that falls towards the neck."""
@@ -254,6 +301,53 @@ class Performance:
         return cv2.GaussianBlur(room, (0, 0), 3.0)
 
 
+class Scene(Performance):
+    """One moment of a performance, drawn wide: any pose, face and light; equal seeds are the same.
+
+    For training what faces may do, where a `Performance` is one that somebody might film.
+    """
+
+    def __init__(self, seed, model):
+        super().__init__(seed, seconds=2.0)
+        rng = np.random.default_rng([seed, 7])
+        self.frames = 1
+        self.pose = np.clip(rng.normal(0, [17, 8, 6], (1, 3)), [-45, -22, -25], [45, 22, 25])
+        weights = dict.fromkeys(model.expression_names, 0.0)
+        for name in rng.choice(model.expression_names[2:], rng.integers(0, 5), replace=False):
+            if "Look" not in name:  # anything a face can do, on one side or both
+                both = name[:-1] + ("R" if name[-1] == "L" else "L")
+                amount = rng.uniform(0, 0.7) ** 1.5
+                weights[name] = amount
+                if both in weights and rng.random() < 0.7:
+                    weights[both] = amount
+        talks, smiles = rng.random() < 0.6, rng.random() < 0.4
+        jaw = rng.beta(1.2, 2.0) * rng.choice([0.5, 0.9]) if talks else 0.0
+        smile, vowel = rng.uniform(0.1, 1.0) * smiles, rng.uniform(-1, 1)
+        blink = rng.choice([0.0, rng.uniform(0, 1), rng.uniform(0.85, 1)], p=[0.6, 0.25, 0.15])
+        side = rng.uniform(-0.8, 0.8) * (rng.random() < 0.8)
+        up = rng.uniform(-0.7, 0.7) * (rng.random() < 0.7)
+        brow = rng.uniform(-1, 1) * (rng.random() < 0.6)
+        more = {
+            "mouthSmile": smile, "cheekSquint": 0.5 * smile, "eyeBlink": blink,
+            "browInnerUp": max(0, brow) * 0.9, "browOuterUp": max(0, brow) * 0.7,
+            "browDown": max(0, -brow) * 0.8, "mouthUpperUp": 0.45 * jaw,
+            "mouthLowerDown": 0.55 * jaw, "mouthStretch": 0.6 * jaw * max(0, vowel),
+            "eyeLookUp": max(0, up), "eyeLookDown": max(0, -up),
+        }  # fmt: skip
+        more = {f"{name}_{s}": amount for name, amount in more.items() for s in "LR"}
+        more |= {"jawOpen": jaw, "mouthFunnel": jaw * max(0, -vowel)}
+        more |= {"eyeLookIn_L": max(0, side), "eyeLookOut_R": max(0, side)}
+        more |= {"eyeLookIn_R": max(0, -side), "eyeLookOut_L": max(0, -side)}
+        for name, amount in more.items():
+            weights[name] = min(1.2, weights[name] + amount)
+        self.weights = {name: np.array([amount]) for name, amount in weights.items() if amount}
+        self.jaw, self.blink = np.array([jaw]), np.array([blink])
+        light = np.array([rng.uniform(-1.6, 1.6), rng.uniform(-0.5, 1.3), 1.0])
+        self.light = light / np.linalg.norm(light)
+        self.light_colour = self.light_colour * rng.uniform(0.55, 1.15)
+        self.ambient = rng.uniform(0.15, 0.6)
+
+
 def rotation(pose):
     """(3, 3) that maps points of the upright head to points of the turned one."""
     yaw, pitch, roll = np.radians(pose)
@@ -340,8 +434,32 @@ def _colours(person, triangle, neutral):
     return colour, shine
 
 
-def render(person, performance, frame, size=256, oversampling=2):
-    """One picture of somebody doing something.
+def _wear_glasses(picture, person, landmarks, project, yaw):
+    """Draw the rims, the bridge and the near temple of a person's glasses onto a picture."""
+    wide, high, colour, rim = person.glasses
+    turn = np.linspace(0, 2 * np.pi, 40)
+    middles = [landmarks[eye].mean(0) for eye in (slice(36, 42), slice(42, 48))]
+    front = max(landmarks[27, 2], landmarks[36:48, 2].max()) + 0.5
+    across = np.sign(np.cos(turn)) * np.abs(np.cos(turn)) ** 0.7 * wide
+    lines = []
+    for middle in middles:
+        at = np.array([middle[0], middle[1] - 0.3, front])
+        lines.append(at + np.stack([across, np.sin(turn) * high, 0 * turn], 1))
+    inner = [m[0] - s * wide for m, s in zip(middles, (-1, 1), strict=True)]
+    lines.append(np.array([[x, middles[0][1] + 0.2, front] for x in inner]))
+    near = 0 if yaw > 0 else 1
+    edge = middles[near][0] + (-1, 1)[near] * wide
+    ear = landmarks[(0, 16)[near]]
+    lines.append(np.array([[edge, middles[near][1] + 0.4, front],
+                           [ear[0] + (-1, 1)[near] * 0.3, ear[1] + 1.0, ear[2]]]))  # fmt: skip
+    for line in lines:
+        places, scale = project(line)
+        cv2.polylines(picture, [np.int32(np.round(places * 8))], False, colour.tolist(),
+                      max(1, round(rim * scale)), cv2.LINE_AA, 3)  # fmt: skip
+
+
+def render(person, performance, frame, size=256, oversampling=2, zoom=1.0):
+    """One picture of somebody doing something; `zoom` above 1 comes closer.
 
     Returns:
         image (size, size, 3) uint8 RGB, landmarks (68, 2) float (x, y) in pixels, Multi-PIE order.
@@ -351,15 +469,22 @@ def render(person, performance, frame, size=256, oversampling=2):
     """
     if not 0 <= frame < performance.frames:
         raise IndexError(f"expected a frame in 0..{performance.frames - 1}, got {frame}")
-    model, side = person.model, size * oversampling
+    model, side = person.model, round(size * oversampling)
+    oversampling = side / size
     weight = np.zeros(len(model.expression_names), np.float32)
     for name, values in performance.weights.items():
         weight[model.expression_names.index(name)] = values[frame]
     vertices = person.vertices + (weight @ model.expression).reshape(-1, 3)
-    turned = (vertices - ROTATION_CENTRE) @ rotation(performance.pose[frame]).T
-    turned = turned.astype(np.float32)
+    turn = rotation(performance.pose[frame])
+    turned = ((vertices - ROTATION_CENTRE) @ turn.T).astype(np.float32)
+
+    def project(places, turned=None):
+        turned = (places - ROTATION_CENTRE) @ turn.T if turned is None else turned
+        scale = side * FOCAL * zoom / (CAMERA_Z - turned[:, 2])
+        return side / 2 + turned[:, :2] * [1, -1] * scale[:, None], float(scale.mean())
+
     away = CAMERA_Z - turned[:, 2]
-    points = side / 2 + side * FOCAL * turned[:, :2] * [1, -1] / away[:, None]
+    points, _ = project(None, turned)
     pixels, triangle, inside = rasterise(points, -away, model.triangles, side)
     corners, inside = model.triangles[triangle], inside[..., None]
     normal = (_vertex_normals(turned, model.triangles)[corners] * inside).sum(1)
@@ -372,6 +497,9 @@ def render(person, performance, frame, size=256, oversampling=2):
     lit += (shine * np.clip(normal @ halfway, 0, 1) ** 40)[:, None]
     picture = cv2.resize(performance.room, (side, side), interpolation=cv2.INTER_CUBIC)
     picture.reshape(-1, 3)[pixels] = lit
+    if person.glasses is not None:
+        yaw = performance.pose[frame][0]
+        _wear_glasses(picture, person, vertices[model.landmarks], project, yaw)
     picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
     grain = np.random.default_rng([performance.seed, 5, frame]).normal(0, 0.006, (size, size, 1))
     image = np.clip(np.clip(picture, 0, 1) ** 0.87 + grain, 0, 1) * 255
