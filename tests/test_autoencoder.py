@@ -166,7 +166,7 @@ def test_wrong_faces_say_so(model):
         model.forward_pair(torch.rand(1, 3, 32, 32), torch.rand(1, 1, 32, 32))
     with pytest.raises(ValueError, match="identity 'A' or 'B', got 'C'"):
         model(torch.rand(1, 3, 32, 32), "C")
-    with pytest.raises(ValueError, match=r"preset of \['original', 'quick'\], got 'slow'"):
+    with pytest.raises(ValueError, match=r"preset of \['original', 'quick', 'sharp'\], got 'slow'"):
         preset("slow")
 
 
