@@ -1,7 +1,7 @@
 """Train the start that networks begin from: draw one head's moment as many other heads.
 
     python tests/benchmarks/pretraining_set.py FOLDER      # half an hour on two cores
-    python tests/benchmarks/pretrain.py FOLDER [--minutes 70]
+    python tests/benchmarks/pretrain.py FOLDER [--minutes 70] [--resume]
     python tests/benchmarks/pretrain.py FOLDER --ship      # only the file to ship, of the last save
 
 One decoder serves all people; it is told whom to draw by a learned embedding that scales and shifts
@@ -43,6 +43,7 @@ from deepfake_utils.warping import WarpConfig, draw_warps, warp_batch
 EMBEDDING = 64  # numbers that tell a person
 WARP = WarpConfig(rotation_deg=5.0, zoom=0.06, shift=0.04, jitter=0.008, flip=0.0)
 PLACE_WEIGHT = 1.0  # of the error of where the 68 points take their texture from
+ALIKE_WEIGHT = 0.2  # of how much the codes of two people in one scene differ
 
 
 class Conditioned(nn.Module):
@@ -68,10 +69,22 @@ class Conditioned(nn.Module):
         """Those of the decoder whose outcome a person scales and shifts, in their order."""
         return [*(layer[0] for layer in self.decoder.body), self.decoder.draw, self.decoder.place]
 
+    def encode(self, faces):
+        """(B, 3, S, S) -> (B, code_size)."""
+        return self.encoder.to_code(self.encoder.down(faces))
+
     def forward(self, faces, person):
-        """(B, 3, S, S) and (B,) int -> faces as those people, alike, and `texture_places`."""
+        """Draw faces as other people.
+
+        Args:
+            faces: (B, 3, S, S).
+            person: (B,) int.
+
+        Returns:
+            (B, 3, S, S), `texture_places` (B, H, W, 2), and the codes (B, code_size).
+        """
         encoder, decoder, who = self.encoder, self.decoder, self.people(person)
-        code = encoder.to_code(encoder.down(faces))
+        code = self.encode(faces)
         x = encoder.up(encoder.from_code(code) + self.to_map(who))
         films = [f(who)[:, :, None, None].chunk(2, dim=1) for f in self.to_films]
         for layer, (scale, shift) in zip(decoder.body, films, strict=False):
@@ -83,7 +96,7 @@ class Conditioned(nn.Module):
         side = decoder.texture.shape[2]
         skin = decoder.texture + self.textures(person).view(-1, 3, side, side)
         picture = decoder.compose(decoder.spread(drawn), placed, skin)
-        return picture, texture_places(placed[:, :2].float())
+        return picture, texture_places(placed[:, :2].float()), code
 
     @torch.no_grad()
     def fold(self):
@@ -207,6 +220,15 @@ def place_error(places, points, wanted):
     return (found[..., 0].transpose(1, 2) - wanted).abs().mean()
 
 
+def unlike(codes, others):
+    """How much the codes of the same scenes differ, of how much those of different scenes do.
+
+    0 says nothing of who it is; what a decoder ignores today, two people could teach it tomorrow.
+    """
+    apart = (codes - others).float().square().sum(1).mean()
+    return apart / (2.0 * codes.float().var(0).sum()).clamp_min(1e-6)
+
+
 def ship(folder, name):
     """Write the mean person's network in half precision, and tell its SHA-256."""
     saved = torch.load(folder / f"{name}.pt", weights_only=False)
@@ -236,7 +258,8 @@ def main():
     parser.add_argument("--rate", type=float, default=1.2e-3)
     parser.add_argument("--edges", type=float, default=1.0)
     parser.add_argument("--name", default="pretrained")
-    parser.add_argument("--ship", action="store_true")
+    parser.add_argument("--resume", action="store_true", help="go on with the weights saved")
+    parser.add_argument("--ship", action="store_true", help="only write the file to ship")
     arguments = parser.parse_args()
     if arguments.ship:
         ship(arguments.folder, arguments.name)
@@ -244,6 +267,9 @@ def main():
     scenes = Scenes(arguments.folder, arguments.size)
     scenes.config = preset("sharp", arguments.size)
     model = Conditioned(scenes.config, int(scenes.person.max()) + 1)
+    if arguments.resume:
+        saved = torch.load(arguments.folder / f"{arguments.name}.pt", weights_only=False)
+        model.load_state_dict(saved["average"])
     model = model.to(memory_format=torch.channels_last).train()
     average = copy.deepcopy(model).eval().requires_grad_(False)
     own = {"people.weight": 4.0, "decoder.texture": 5.0}  # times the learning rate
@@ -268,12 +294,15 @@ def main():
         rows = scenes.draw(rng, arguments.batch_size)
         inputs, target, weight, _, who, points = scenes.batch(rows, rng)
         with torch.autocast("cpu", torch.bfloat16):
-            drawn, places = model(inputs.contiguous(memory_format=torch.channels_last), who)
+            drawn, places, codes = model(inputs.contiguous(memory_format=torch.channels_last), who)
+            some = slice(0, len(codes) // 2)
+            seen = spoil(target[some].clone(), rng).contiguous(memory_format=torch.channels_last)
+            same = unlike(codes[some], model.encode(seen))
         loss = face_loss(drawn, target, weight, 0.5, arguments.edges)
         off = place_error(places, points, lie)
         optimizer.zero_grad(set_to_none=True)
         painter.zero_grad(set_to_none=True)
-        (loss + PLACE_WEIGHT * off).backward()
+        (loss + PLACE_WEIGHT * off + ALIKE_WEIGHT * same).backward()
         nn.utils.clip_grad_norm_([p for _, p in dense], 1.0)
         rate = arguments.rate * min(1.0, (step + 1) / 300)
         rate *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * passed))
@@ -287,16 +316,16 @@ def main():
             keep = min(0.999, step / (step + 10))
             for mean, (_, now) in zip(kept, dense, strict=True):
                 mean.lerp_(now, 1 - keep)
-        losses.append((float(loss), float(off)))
+        losses.append((loss.item(), off.item(), same.item()))
         if time.monotonic() - told > 120:
             told = time.monotonic()
             with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
                 out = torch.cat([average(held[0][i : i + 16], held[4][i : i + 16])[0]
                                  for i in range(0, 64, 16)]).float()  # fmt: skip
             score = masked_psnr(out, held[1], held[3])
-            loss, off = np.mean(losses[-300:], axis=0)
-            print(f"{passed:.3f} step {step} loss {loss:.4f} places {off:.4f} held {score:.2f} dB",
-                  flush=True)  # fmt: skip
+            loss, off, same = np.mean(losses[-300:], axis=0)
+            print(f"{passed:.3f} step {step} loss {loss:.4f} places {off:.4f} codes {same:.4f} "
+                  f"held {score:.2f} dB", flush=True)  # fmt: skip
             save()
             grid = torch.cat([held[0][:8], held[1][:8], out[:8]])
             grid = (grid * 255).byte().unflatten(0, (3, 8)).permute(0, 3, 1, 4, 2).flatten(0, 1)
