@@ -31,6 +31,7 @@ SHOWN = {
     "erode": "mask smaller by",
     "feather": "soft edge of the mask",
     "sharpness": "sharpness",
+    "grain": "the film's grain",
     "colour": "colours by",
     "blend": "laid over by",
     "identity": "whose face",
