@@ -27,7 +27,7 @@ from .blending import box_in_frame
 
 Plane = NDArray[np.float32]  # (H, W) or (H, W, 3)
 
-COARSEST = 2.0  # pixels: what a blur of this width takes away is grain, or an edge
+COARSEST = 2.5  # pixels: what a blur of this width takes away is grain, or an edge
 WINDOW = 7  # pixels: grain is compared with its surroundings over this square
 EDGE = (2.0, 4.0)  # times the usual energy of grain: less is flat, more is an edge
 HIGHEST = 3.0  # standard deviations: grain beyond that is a mark on the skin
@@ -103,7 +103,8 @@ def add_grain(
     result = swapped.copy()
     if level == 0.0:
         return result
-    has = _variance(_energy(_residue(_luma(patch))), filmed.flat * alpha)
+    own = _energy(_residue(_luma(patch)))
+    has = _variance(own, filmed.flat * _flat(own, alpha) * alpha)
     lacks = math.sqrt(max(0.0, 1.0 - has / level))
     around = _variance(filmed.energy, filmed.flat * (alpha == 0.0))
     grain = _without_edges(filmed, math.sqrt(level), min(1.0, math.sqrt(around / level)))
@@ -144,6 +145,8 @@ def soften(face: Image, filmed: Image, mask: Mask, matrix: Matrix) -> Image:
     )
     (wanted,) = _losses(theirs, weight, 1)
     losses = _losses(ours, weight, SOFTEST)
+    if wanted >= losses[0]:
+        return face
     steps = np.interp(-wanted, -losses, np.arange(SOFTEST))  # a sharper face loses more
     variance = float(steps) * STEP - UNLIKE
     if variance <= 0.0:
@@ -167,15 +170,19 @@ def _energy(luma: Plane) -> Plane:
     return np.asarray(cv2.boxFilter(cv2.multiply(luma, luma), cv2.CV_32F, (WINDOW, WINDOW)))
 
 
-def _grain(image: Image, where: Mask) -> Grain:
-    """What a blur takes away, and where it is no edge: where its energy is no more than usual."""
-    residue = _residue(image.astype(np.float32))
-    energy = _energy(_luma(residue))
+def _flat(energy: Plane, where: Mask) -> Plane:
+    """1 where the energy is that of grain, no more than usual in the part that counts; 0 at edges."""
     counted = energy[::3, ::3][where[::3, ::3] > 0.5]
     usual = float(np.quantile(counted, 0.35)) if len(counted) else 0.0
     low, high = EDGE
-    flat = np.clip((high - energy / np.float32(max(usual, 1e-6))) / (high - low), 0.0, 1.0)
-    return Grain(residue, flat, energy)
+    return np.clip((high - energy / np.float32(max(usual, 1e-6))) / (high - low), 0.0, 1.0)
+
+
+def _grain(image: Image, where: Mask) -> Grain:
+    """What a blur takes away, and where it is no edge."""
+    residue = _residue(image.astype(np.float32))
+    energy = _energy(_luma(residue))
+    return Grain(residue, _flat(energy, where), energy)
 
 
 def _variance(energy: Plane, weight: Plane) -> float:
