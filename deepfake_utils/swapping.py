@@ -35,7 +35,8 @@ class SwapConfig(Settings):
     """How a drawn face is put into the frame; sizes are shares of the face's own.
 
     A mask with `erode` below 0 is larger than the landmarks' hull. A `sharpness` of 1 is strong,
-    below 0 blurs. What is `covered` is found by drawing a face there and back, see
+    below 0 blurs. With `grain` the drawn face gets the film's grain and softness, see
+    `compositing.grain`; 0 leaves it as drawn. What is `covered` is found by drawing a face there and back, see
     `compositing.occlusion`; math.inf looks for nothing.
     """
 
@@ -62,7 +63,7 @@ class SwapConfig(Settings):
     )
     grain: float = setting(
         1.0,
-        "how much of the film's grain and softness the drawn face gets, 0 leaves it as drawn",
+        "strength of the film's grain, 0 leaves the face as drawn",
         least=0,
         most=2,
         slider=(0, 2, 0.1),

@@ -104,7 +104,7 @@ def add_grain(
     if level == 0.0:
         return result
     own = _energy(_residue(_luma(patch)))
-    has = _variance(own, filmed.flat * _flat(own, alpha) * alpha)
+    has = _variance(own, filmed.flat * _flat(own, level) * alpha)
     lacks = math.sqrt(max(0.0, 1.0 - has / level))
     around = _variance(filmed.energy, filmed.flat * (alpha == 0.0))
     grain = _without_edges(filmed, math.sqrt(level), min(1.0, math.sqrt(around / level)))
@@ -132,11 +132,9 @@ def soften(face: Image, filmed: Image, mask: Mask, matrix: Matrix) -> Image:
     """
     check_image(face, "face")
     check_image(filmed, "filmed")
-    if face.shape != filmed.shape or mask.shape != face.shape[:2]:
-        raise ValueError(
-            "expected face, filmed and mask of one size, "
-            f"got {face.shape}, {filmed.shape} and {mask.shape}"
-        )
+    if not face.shape[:2] == filmed.shape[:2] == mask.shape:
+        sizes = f"{face.shape[:2]}, {filmed.shape[:2]} and {mask.shape}"
+        raise ValueError(f"expected face, filmed and mask of one size, got {sizes}")
     shrink = math.sqrt(abs(np.linalg.det(matrix[:, :2])))  # pixels of the face in one of the frame
     size = max(8, round(len(face) / max(1.0, shrink)))
     ours, theirs, weight = (
@@ -170,10 +168,8 @@ def _energy(luma: Plane) -> Plane:
     return np.asarray(cv2.boxFilter(cv2.multiply(luma, luma), cv2.CV_32F, (WINDOW, WINDOW)))
 
 
-def _flat(energy: Plane, where: Mask) -> Plane:
-    """1 where the energy is that of grain, no more than usual in the part that counts; 0 at edges."""
-    counted = energy[::3, ::3][where[::3, ::3] > 0.5]
-    usual = float(np.quantile(counted, 0.35)) if len(counted) else 0.0
+def _flat(energy: Plane, usual: float) -> Plane:
+    """1 where the energy is that of grain, no more than usual; 0 at edges."""
     low, high = EDGE
     return np.clip((high - energy / np.float32(max(usual, 1e-6))) / (high - low), 0.0, 1.0)
 
@@ -182,7 +178,9 @@ def _grain(image: Image, where: Mask) -> Grain:
     """What a blur takes away, and where it is no edge."""
     residue = _residue(image.astype(np.float32))
     energy = _energy(_luma(residue))
-    return Grain(residue, _flat(energy, where), energy)
+    counted = energy[::3, ::3][where[::3, ::3] > 0.5]
+    usual = float(np.quantile(counted, 0.35)) if len(counted) else 0.0
+    return Grain(residue, _flat(energy, usual), energy)
 
 
 def _variance(energy: Plane, weight: Plane) -> float:

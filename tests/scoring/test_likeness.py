@@ -35,7 +35,7 @@ def test_fine_detail_falls_with_blur_and_rises_with_grain(frame, points, rng):
     grey = np.full_like(frame, 90)
     assert fine_detail(grey, points) == 0.0
     grain = np.uint8(np.rint(grey + rng.normal(0.0, 5.0, frame.shape[:2])[..., None]))
-    # Of white noise the Laplacian (four neighbours less four times itself) has 20 times the variance.
+    # The Laplacian is the sum of four neighbours less four times the pixel: 4 + 16 variances.
     assert fine_detail(grain, points) == pytest.approx(20.0 * 5.0**2, rel=0.1)
 
 
