@@ -35,9 +35,9 @@ class SwapConfig(Settings):
     """How a drawn face is put into the frame; sizes are shares of the face's own.
 
     A mask with `erode` below 0 is larger than the landmarks' hull. A `sharpness` of 1 is strong,
-    below 0 blurs. With `grain` the drawn face gets the film's grain and softness, see
-    `compositing.grain`; 0 leaves it as drawn. What is `covered` is found by drawing a face there and back, see
-    `compositing.occlusion`; math.inf looks for nothing.
+    below 0 blurs. With `grain` the drawn face also gets as soft as the film, where that is softer;
+    0 leaves it as drawn, see `compositing.grain`. What is `covered` is found by drawing a face
+    there and back, see `compositing.occlusion`; math.inf looks for nothing.
     """
 
     identity: Identity = setting("B", "whose face is drawn")
@@ -62,11 +62,7 @@ class SwapConfig(Settings):
         0.0, "0 is as drawn, 1 strong, below 0 blurred", least=-1, most=5, slider=(-1, 2, 0.1)
     )
     grain: float = setting(
-        1.0,
-        "strength of the film's grain, 0 leaves the face as drawn",
-        least=0,
-        most=2,
-        slider=(0, 2, 0.1),
+        1.0, "times the film's grain, 0 is as drawn", least=0, most=2, slider=(0, 2, 0.1)
     )
     covered: float = setting(
         0.3, "how much a place must change, drawn there and back, to count as covered", above=0

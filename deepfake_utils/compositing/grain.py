@@ -35,7 +35,7 @@ HIGHEST = 3.0  # standard deviations: grain beyond that is a mark on the skin
 _KEPT = 1.0 - 1.0 / (math.pi * COARSEST**2) + 1.0 / (4.0 * math.pi * COARSEST**2)
 _STEPS = ((0.0, 0.25), (0.0, -0.25), (0.25, 0.0), (-0.25, 0.0), (0.15, 0.15), (-0.15, 0.15))
 STEP = 2.0  # square pixels: the variance of the blur by which softness is measured
-UNLIKE = 0.3  # square pixels: by so much two equally sharp people may differ
+UNLIKE = 0.5  # square pixels: by so much two equally sharp people may differ
 SOFTEST = 6  # a drawn face is blurred by fewer such steps
 _IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6.0  # of gain 1
 
