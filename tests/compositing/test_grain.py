@@ -111,6 +111,18 @@ def test_no_rim_lacks_grain(clean, drawn, mask, rng):
     assert spread(result, without, rim) == pytest.approx(6.0, rel=0.2)
 
 
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_a_face_that_fades_out_keeps_the_films_grain(clean, drawn, mask, rng, share):
+    """As of a head that turns away: what is mixed of film and drawing has the film's grain."""
+    film, thin = noisy(clean, 6.0, rng), mask * np.float32(share)
+    alpha = thin[..., None]
+    pasted = np.uint8(np.rint(film + alpha * (drawn - film.astype(np.float32))))
+    without = clean + alpha * (drawn - clean.astype(np.float32))
+    result = add_grain(film, pasted, WHOLE, thin)
+    skin = flat_places(clean, mask)
+    assert spread(result, without, skin) == pytest.approx(6.0, rel=0.2)
+
+
 def test_equal_frames_get_equal_grain_and_grain_that_stands_still_does(clean, drawn, mask, rng):
     film = noisy(clean, 5.0, rng)
     first, again = (add_grain(film, drawn, WHOLE, mask) for _ in range(2))
