@@ -239,8 +239,9 @@ def export_layers(
     For each frame `face_000012.png` (S, S, 3), and `mask_000012.png` over the same square, white
     where the face goes. `layers.json` has for each frame its number, its time in seconds, the
     outcome, and the matrix (2, 3) that maps pixels (x, y, 1) of the frame to pixels of the face.
-    For the faces in the network's own colours, set `SwapConfig.colour` to "none". The faces bear
-    all marks but the visible label, and must have 64 pixels at least.
+    For the faces in the network's own colours, set `SwapConfig.colour` to "none". The film's grain,
+    which is added after them, is not in them. The faces bear all marks but the visible label, and
+    must have 64 pixels at least.
 
     Args:
         folder: where to write; made if missing.

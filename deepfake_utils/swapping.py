@@ -14,6 +14,7 @@ import torch
 from .autoencoder import IDENTITIES, FaceSwapAutoencoder, Identity
 from .compositing.blending import Blend, edge_fade, paste_face, sharpen
 from .compositing.colour import ColourMatch, match_colour
+from .compositing.grain import add_grain, soften
 from .compositing.occlusion import visible
 from .detectors.pose import head_pose
 from .devices import pick_device, pick_dtype, place
@@ -34,8 +35,9 @@ class SwapConfig(Settings):
     """How a drawn face is put into the frame; sizes are shares of the face's own.
 
     A mask with `erode` below 0 is larger than the landmarks' hull. A `sharpness` of 1 is strong,
-    below 0 blurs. What is `covered` is found by drawing a face there and back, see
-    `compositing.occlusion`; math.inf looks for nothing.
+    below 0 blurs. With `grain` the drawn face also gets as soft as the film, where that is softer;
+    0 leaves it as drawn, see `compositing.grain`. What is `covered` is found by drawing a face
+    there and back, see `compositing.occlusion`; math.inf looks for nothing.
     """
 
     identity: Identity = setting("B", "whose face is drawn")
@@ -59,6 +61,9 @@ class SwapConfig(Settings):
     sharpness: float = setting(
         0.0, "0 is as drawn, 1 strong, below 0 blurred", least=-1, most=5, slider=(-1, 2, 0.1)
     )
+    grain: float = setting(
+        1.0, "times the film's grain, 0 is as drawn", least=0, most=2, slider=(0, 2, 0.1)
+    )
     covered: float = setting(
         0.3, "how much a place must change, drawn there and back, to count as covered", above=0
     )
@@ -80,7 +85,7 @@ class DrawnFace(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """What is laid over a frame."""
+    """What is laid over a frame, before the film's grain is added."""
 
     image: Image  # (S', S', 3) RGB uint8, colours matched
     matrix: Matrix  # (2, 3), maps frame pixels to pixels of `image`
@@ -236,14 +241,19 @@ class Swapper:
         mask = mask * np.float32(min(1.0, turned))
         if drawn.visible is not None:
             mask = mask * _resized(drawn.visible, MASK_SIZE)
+        wh = image.shape[1::-1]
+        filmed = np.asarray(cv2.resize(face.image, wh, interpolation=cv2.INTER_CUBIC), np.uint8)
+        small = cv2.resize(mask, wh, interpolation=cv2.INTER_AREA)
         if config.colour != "none":
-            wh = image.shape[1::-1]
-            filmed = np.asarray(cv2.resize(face.image, wh, interpolation=cv2.INTER_CUBIC), np.uint8)
-            small = cv2.resize(mask, wh, interpolation=cv2.INTER_AREA)
             image = match_colour(image, filmed, small, config.colour)
+        if config.grain > 0.0:
+            image = soften(image, filmed, small, face.matrix_for(len(image)))
         image = sharpen(image, config.sharpness, len(image) / 64.0)
         layers = Layers(image, face.matrix_for(len(image)), mask)
-        return Swapped(paste_face(frame, *layers, config.blend), outcome, share, layers)
+        pasted = paste_face(frame, *layers, config.blend)
+        if config.grain > 0.0:
+            pasted = add_grain(frame, pasted, face.matrix_for(len(mask)), mask, config.grain)
+        return Swapped(pasted, outcome, share, layers)
 
     def _mask(self, face: AlignedFace, drawn: DrawnFace) -> Mask:
         """(M, M): where the face is, by the network's own mask or by the landmarks' hull."""

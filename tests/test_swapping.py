@@ -10,11 +10,12 @@ import torch
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
 from deepfake_utils.compositing.blending import paste_face
+from deepfake_utils.compositing.grain import grain_level
 from deepfake_utils.faces import align_face, face_mask
 from deepfake_utils.images import to_tensor
 from deepfake_utils.samples import load_truth, sample_clips
 from deepfake_utils.superres.network import SuperResolutionConfig, SuperResolver, enlarger
-from deepfake_utils.swapping import SwapConfig, Swapper
+from deepfake_utils.swapping import DrawnFace, SwapConfig, Swapper
 from deepfake_utils.video import read_frames
 
 START_S, END_S = 14.0, 14.4  # ten frames
@@ -165,6 +166,7 @@ def test_the_largest_face_is_the_one_that_is_swapped(frame, points, model):
         ({"blend": "hard"}, "blend: expected one of .*'poisson'.*, got 'hard'"),
         ({"erode": 0.9}, "erode: expected at least -0.5 and at most 0.5, got 0.9"),
         ({"sharpness": -2.0}, "sharpness: expected at least -1 and at most 5, got -2"),
+        ({"grain": -0.5}, "grain: expected at least 0 and at most 2, got -0.5"),
         ({"covered": 0.0}, "covered: expected more than 0"),
         ({"most_yaw_deg": 0.0}, "most_yaw_deg: expected more than 0"),
         ({"least_visible": 1.5}, "least_visible: expected at least 0 and at most 1, got 1.5"),
@@ -257,9 +259,45 @@ def test_a_head_that_turns_away_fades_out(model):
 
 
 def test_layers_laid_over_the_frame_give_the_swap(frame, points, model):
-    swapped = Swapper(model, lambda frame: [points], device="cpu").swap_points([frame], [points])[0]
+    plain = Swapper(model, lambda frame: [points], SwapConfig(grain=0.0), "cpu")
+    swapped = plain.swap_points([frame], [points])[0]
     assert np.array_equal(paste_face(frame, *swapped.layers), swapped.image)
     assert swapped.layers.image.shape == (32, 32, 3)
+
+
+def test_the_drawn_face_gets_the_films_grain_unless_that_is_off(frame, points, tiny, rng):
+    """A network that draws a smooth face, in a film with grain."""
+    noise = rng.normal(0.0, 6.0, frame.shape[:2])[..., None]
+    film = np.uint8(np.clip(np.rint(frame + noise), 0, 255))
+    network = replaced(dataclasses.replace(tiny, image_size=64), Smooth(), Smooth())
+    inside = face_mask(points, film.shape[:2])
+    filmed = grain_level(film, inside)
+    off, on = (
+        Swapper(network, lambda frame: [points], SwapConfig(grain=grain, covered=math.inf), "cpu")
+        for grain in (0.0, 1.0)
+    )
+    assert grain_level(off.swap_frame(film), inside) < 0.5 * filmed
+    assert grain_level(on.swap_frame(film), inside) == pytest.approx(filmed, rel=0.2)
+    assert np.array_equal(on.swap_frame(film), on.swap_frame(film))
+
+
+def test_a_face_is_drawn_no_sharper_than_a_film_out_of_focus(frame, points, tiny):
+    network = replaced(dataclasses.replace(tiny, image_size=96), Passes(), Passes())
+    film = cv2.GaussianBlur(frame, (0, 0), 6.0)
+    sharp = align_face(frame, points, 96, tiny.coverage)
+    detail = []
+    for grain in (0.0, 1.0):
+        config = SwapConfig(grain=grain, colour="none", covered=math.inf)
+        swapper = Swapper(network, lambda frame: [points], config, "cpu")
+        drawn = DrawnFace(sharp.image, None, None)
+        swapped = swapper.blend(film, swapper.align(film, points), drawn).image
+        inside = face_mask(points, film.shape[:2]) > 0.95
+        blurred = cv2.GaussianBlur(swapped, (0, 0), 1.0).astype(np.float32)
+        filmed = cv2.GaussianBlur(film, (0, 0), 1.0).astype(np.float32)
+        edges = [cv2.Laplacian(each, cv2.CV_32F)[inside].std() for each in (blurred, filmed)]
+        detail.append(edges[0] / edges[1])
+    assert detail[0] > 2.0
+    assert 0.7 < detail[1] < 1.4
 
 
 def test_a_drawn_face_can_be_enlarged_before_it_is_pasted(frame, points, model):

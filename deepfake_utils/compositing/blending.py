@@ -79,7 +79,7 @@ def paste_face(
     check_image(face, "face")
     check_one_of(blend, Blend, "blend")
     face, matrix = _no_larger_than_pasted(face, np.asarray(matrix, np.float64))
-    box = _box(frame, face, matrix)
+    box = box_in_frame(frame, len(face), matrix)
     if box is None:
         return frame.copy()
     x0, y0, x1, y1 = box
@@ -107,10 +107,18 @@ def _no_larger_than_pasted(face: Image, matrix: Matrix) -> tuple[Image, Matrix]:
     return small, scale_matrix(matrix, smaller / size)
 
 
-def _box(frame: Image, face: Image, matrix: Matrix) -> tuple[int, int, int, int] | None:
-    """x0, y0, x1, y1 of the part of the frame that the face's square covers; None if none."""
+def box_in_frame(frame: Image, size: int, matrix: Matrix) -> tuple[int, int, int, int] | None:
+    """The part of a frame that a square covers.
+
+    Args:
+        frame: (H, W, 3).
+        size: side of the square in its own pixels.
+        matrix: (2, 3), maps frame pixels to pixels of the square.
+
+    Returns:
+        x0, y0, x1, y1 in frame pixels, the last two outside the part; None if none is covered.
+    """
     height, width = frame.shape[:2]
-    size = len(face)
     corners = np.array([[-0.5, -0.5, 1], [size, -0.5, 1], [-0.5, size, 1], [size, size, 1]])
     at = corners @ invert(matrix).T
     x0, y0 = np.clip(np.floor(at.min(0)).astype(int), 0, [width, height])

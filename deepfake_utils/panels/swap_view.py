@@ -26,11 +26,12 @@ SAID: dict[Outcome, str] = {
     "no face": "no face was found: the frame stays as filmed",
     "other person": "only other people were found: the frame stays as filmed",
 }
-# Field of SwapConfig -> what its widget is called; the first three are in the left column.
+# Field of SwapConfig -> what its widget is called; the first four are in the left column.
 SHOWN = {
     "erode": "mask smaller by",
     "feather": "soft edge of the mask",
     "sharpness": "sharpness",
+    "grain": "the film's grain",
     "colour": "colours by",
     "blend": "laid over by",
     "identity": "whose face",
@@ -91,7 +92,7 @@ class SwapView(View):
         ticks = w.HBox([self._outline, self._close])
         columns = [
             w.VBox(column, layout={"width": "490px"})
-            for column in (fields[:3], [*fields[3:], ticks])
+            for column in (fields[:4], [*fields[4:], ticks])
         ]
         run = w.HBox([self._render, self._stop, self._bar])
         parts = [self._time, self.said, self._picture, w.HBox(columns), run, self._far]

@@ -9,6 +9,7 @@ line to `scorecard.MEASURES`, and in `measures.Column.add` put its number for ea
 from .expression import mouth_opening, visible_eyelid_closing
 from .identity import IdentityModel, identity_available
 from .likeness import (
+    fine_detail,
     inner_face_psnr,
     inner_face_ssim,
     perfect_swap,
@@ -28,6 +29,7 @@ __all__ = [
     "Scorecard",
     "ciede2000",
     "edge_steps",
+    "fine_detail",
     "frame_change",
     "identity_available",
     "inner_face_psnr",

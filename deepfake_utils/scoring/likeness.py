@@ -116,6 +116,29 @@ def sharpness(image: Image, points: Points) -> float:
     return float(np.sqrt(np.square(fine[inside]).mean())) / spread
 
 
+def fine_detail(image: Image, points: Points) -> float:
+    """How much changes from one pixel to the next in the inner face: edges, skin, and grain.
+
+    The variance of the Laplacian of the grey levels inside the hull of points 17-67 (J. L.
+    Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000). Finer than
+    `sharpness`, and light and contrast count: compare two pictures of one size and light.
+
+    Args:
+        image: (H, W, 3) RGB uint8.
+        points: (68, 2), (x, y) in pixels.
+
+    Returns:
+        In squared levels of 255: a few hundred for a sharp face, 0 where nothing is seen.
+
+    Raises:
+        TypeError, ValueError: as `sharpness`.
+    """
+    check_image(image, "image")
+    inside = inner_face_mask(points, image.shape[:2], "points")
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return float(cv2.Laplacian(grey, cv2.CV_32F)[inside].var())
+
+
 def shape_error(points: Points, wanted: Points) -> float:
     """How far 68 landmarks are from where they should be, on average.
 

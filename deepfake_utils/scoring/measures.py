@@ -24,6 +24,7 @@ from .bootstrap import Samples
 from .expression import MIN_FRAMES, mouth_opening, visible_eyelid_closing, without_slow_part
 from .identity import Descriptor
 from .likeness import (
+    fine_detail,
     inner_face_psnr,
     inner_face_ssim,
     lay_onto,
@@ -98,6 +99,7 @@ class Expected:
     points: Points  # (68, 2), as the landmarker finds them, moved to the target's place
     rotation: NDArray[np.float64]  # (3, 3), head -> camera
     sharpness: float
+    detail: float
     mouth: float
     eyelids: float
     steps: Steps  # of colour around the face that are there without a swap
@@ -174,6 +176,7 @@ def _expected(image: Image, place: Points, points: Points) -> Expected:
         points,
         head_pose(points, image.shape[:2]).rotation,
         sharpness(image, place),
+        fine_detail(image, place),
         float(mouth_opening(points)),
         visible_eyelid_closing(image, points),
         edge_steps(image, place),
@@ -212,6 +215,7 @@ class Column:
             put["psnr"].append((inner_face_psnr(*pair),))
             put["ssim"].append((inner_face_ssim(*pair),))
         put["sharpness"].append((sharpness(frame, at.place), expected.sharpness))
+        put["detail"].append((fine_detail(frame, at.place), expected.detail))
         put["seam"].append((seam_visibility(edge_steps(frame, at.place), expected.steps),))
         points = nearest_face(self._landmarker(frame), at.place)
         put["found"].append((100.0 * (points is not None),))

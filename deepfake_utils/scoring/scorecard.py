@@ -89,6 +89,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("psnr", "inner face against the truth, PSNR", "dB", "higher", 1, _mean),
     Measure("ssim", "inner face against the truth, SSIM", "0..1", "higher", 3, _mean),
     Measure("sharpness", "sharpness", "times the truth's", "nearer 1", 2, _ratio),
+    Measure("detail", "fine detail", "times the truth's", "nearer 1", 2, _ratio),
     Measure("to_source", "identity: distance to the source", "L2", "lower", 3, _mean),
     Measure("to_target", "identity: distance to the target", "L2", "higher", 3, _mean),
     Measure("nearer_source", "identity: nearer the source", "% of frames", "higher", 0, _mean),

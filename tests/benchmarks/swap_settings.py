@@ -44,6 +44,7 @@ VARIANTS = {
     "mask larger by 0.04": ({"erode": -0.04}, {}),
     "sharpness 0.3": ({"sharpness": 0.3}, {}),
     "sharpness 0.6": ({"sharpness": 0.6}, {}),
+    "without the film's grain": ({"grain": 0.0}, {}),
     "covered from 0.2 on": ({"covered": 0.2}, {}),
     "covered parts not looked for": ({"covered": math.inf}, {}),
 }
@@ -51,6 +52,7 @@ COLUMNS = {
     "PSNR, dB": ("psnr", 2),
     "SSIM": ("ssim", 3),
     "sharpness": ("sharpness", 2),
+    "fine detail": ("detail", 3),
     "to source": ("to_source", 3),
     "nearer source, %": ("nearer_source", 0),
     "pose, deg": ("pose", 2),

@@ -272,7 +272,7 @@ def test_widgets_and_calls_do_the_same(panel):
 def test_every_control_has_a_text_and_the_panel_is_narrow_enough(panel):
     kinds = ("Slider", "Dropdown", "Checkbox", "Button")
     controls = [w for w in walk(panel.box) if type(w).__name__.endswith(kinds)]
-    assert len(controls) == 11 and all(w.description for w in controls)
+    assert len(controls) == 12 and all(w.description for w in controls)
     assert panel.box.layout.max_width == "1000px"
     assert 2 * BOX_WH[0] + GAP <= 1000
 

@@ -167,6 +167,7 @@ def test_the_right_answer_is_near_perfect_in_each(bounds, right):
     assert perfect["psnr"] > 35.0 and right["psnr"].value > 35.0
     assert perfect["ssim"] > 0.98 and right["ssim"].value > 0.98
     assert right["sharpness"].value == pytest.approx(1.0, abs=0.05)
+    assert perfect["detail"] == 1.0
     assert right["mouth"].value > 0.95 and right["eyelids"].value > 0.95
     assert perfect["pose"] < 1.0 and right["pose"].value < 3.0
     assert perfect["shape"] < 0.5 and right["shape"].value < bounds["shape"].value
@@ -209,6 +210,7 @@ def test_a_flickering_face_flickers(moving, right):
 def test_blur_is_told_by_sharpness(moving):
     found = card(laid(moving, [cv2.GaussianBlur(face, (0, 0), 2.0) for face in moving[4]]), moving)
     assert found["sharpness"].value < 0.6
+    assert found["detail"].value < 0.2
 
 
 def test_a_box_is_seen(moving, right):
