@@ -30,7 +30,7 @@ from deepfake_utils.scoring.likeness import _side_by_side
 from deepfake_utils.video import VideoWriter, read_frames
 
 FIRST_SEED = 900_000  # to 900_999, for nothing but this benchmark
-SHOWN = ("psnr", "ssim", "sharpness", "fine_detail", "to_source", "nearer_source", "pose", "mouth",
+SHOWN = ("psnr", "ssim", "sharpness", "detail", "to_source", "nearer_source", "pose", "mouth",
          "eyelids", "jitter", "flicker")  # fmt: skip
 MORE = {"own": "B's own frames through B's decoder, PSNR, dB", "eyes": "eyes alone, PSNR, dB",
         "mouth": "mouth alone, PSNR, dB"}  # fmt: skip
