@@ -18,7 +18,6 @@ from ..dataset import Batch
 from ..images import Image
 from ..plotting import plot_losses, prediction_image
 from ..runs.store import CheckpointStore
-from ..training.recipe import Pace
 from ..training.trainer import Trainer
 from .base import png_bytes
 from .jobs import Job, JobState
@@ -36,15 +35,19 @@ class TrainingStatus:
     """Where a training panel is."""
 
     step: int  # made so far
-    steps: int  # of the whole run
+    steps: int  # of the whole run; about so many, if it goes by minutes
     images_per_second: float  # of both people, lately; 0 before it is known
     eta_s: float  # seconds to the end of the run; infinite before it is known
     memory_mb: int | None  # the most so far, of the GPU or else of the program; None: not known
     steps_to_save: int  # to the next save
     state: JobState
+    minutes: float | None = None  # length of the whole run; None: it is planned in steps
 
     def __str__(self) -> str:
         parts = [f"{self.state}: step {self.step} of {self.steps}"]
+        if self.minutes is not None:
+            passed = max(0.0, self.minutes - self.eta_s / 60.0)
+            parts = [f"{self.state}: step {self.step}, {passed:.1f} of {self.minutes:.3g} min"]
         if self.state == "ready":
             parts.append("press Start, or call run()")
         if self.images_per_second:
@@ -96,8 +99,8 @@ class TrainingLoop:
             by them.
         save_every: steps between two saves; None saves twelve times a run, and at least every
             five minutes.
-        minutes: length of a new run, which its first steps are timed for, and how much longer a
-            finished one is trained when it is started again; None takes `trainer.config.steps`.
+        minutes: length of a new run, and how much longer a finished one is trained when it is
+            started again; None takes `trainer.config.steps`.
         refresh_s: seconds between two live pictures; more where these would take above 5 %.
 
     Attributes:
@@ -135,31 +138,35 @@ class TrainingLoop:
         self._turns: deque[float] = deque(maxlen=100)  # seconds a step, all that goes with it too
         self._saved_at = trainer.step
         self._spent_s = 0.0
+        self._held_at = math.inf  # when a pause began, by the trainer's clock; inf: none
         self._grid = Cadence(GRID_SHARE, refresh_s)
         self._line = Cadence(CURVE_SHARE, 2.0 * refresh_s)
         self._words = Cadence(1.0, 1.0)
 
     def __call__(self, job: Job[None]) -> None:
         """Train to the end of the run, or until the job is stopped; then save."""
-        self._plan()
+        minutes = self._minutes()
         self._check()
         began = time.monotonic()
-        for _ in self.trainer.run():
+        for _ in self.trainer.run(minutes=minutes):
             if self.trainer.step >= self._saved_at + self._interval():
                 self._check()
             self._look()
             now = time.monotonic()
             self._turns.append(now - began)
             self._spent_s += now - began
+            self._held_at = math.inf
             if not job.between(self._hold):
                 break
+            clock = self.trainer.clock
+            clock.leave_out(max(0.0, clock.now() - self._held_at))
             began = time.monotonic()  # without what the pause took
         self._check()
 
     @property
     def finished(self) -> bool:
         """True at the end of the run as planned."""
-        return self.trainer.step >= self.trainer.config.steps
+        return self.trainer.finished
 
     @property
     def drawing_share(self) -> float:
@@ -169,17 +176,21 @@ class TrainingLoop:
 
     def status(self, state: JobState) -> TrainingStatus:
         """Where it is, and how fast it goes."""
-        step, steps = self.trainer.step, self.trainer.config.steps
-        turn_s = self._turn_s()
-        pace = Pace(turn_s, self.trainer.faces_per_step, max(0, steps - step))
+        step, steps, turn_s = self.trainer.step, self.trainer.config.steps, self._turn_s()
+        minutes = self._minutes() if self.trainer.step == 0 else self.trainer.clock.minutes
+        left_s = max(0, steps - step) * turn_s if step < steps else 0.0
+        if minutes is not None:
+            left_s = max(0.0, 60.0 * minutes - self.trainer.clock.spent_s)
+            steps = step + math.ceil(left_s / turn_s) if self._turns else max(step, 1)
         return TrainingStatus(
             step,
             steps,
-            pace.images_per_second if self._turns else 0.0,
-            pace.eta_s if pace.steps_left else 0.0,
+            self.trainer.faces_per_step / turn_s if self._turns else 0.0,
+            left_s,
             memory_mb(self.trainer.device),
             max(0, min(self._saved_at + self._interval(), steps) - step),
             state,
+            minutes,
         )
 
     def save(self) -> Path:
@@ -207,18 +218,6 @@ class TrainingLoop:
         canvas.draw()
         return png_bytes(np.asarray(canvas.buffer_rgba())[:, :, :3])
 
-    def _plan(self) -> None:
-        """Make a new run, or one more of a finished run, as long as `minutes`."""
-        if self.minutes is None or (self.trainer.step and not self.finished):
-            return
-        self.tell("timing the first steps")
-        began = time.monotonic()
-        self.trainer.train_step()
-        first_s = time.monotonic() - began
-        # A tenth of the time at most, or a large network would be planned for until it is over.
-        sample = min(20, max(5, int(6.0 * self.minutes / first_s)))
-        self.trainer.plan(self.minutes * (1.0 - GRID_SHARE - CURVE_SHARE) - first_s / 60.0, sample)
-
     def _check(self) -> None:
         """Score, save and draw."""
         scores, step = self.trainer.scores, self.trainer.step
@@ -234,10 +233,17 @@ class TrainingLoop:
         self.picture()
         self.tell(f"saved as {path.name}, {self.trainer.scores[-1][1]:.2f} dB on unseen faces")
 
+    def _minutes(self) -> float | None:
+        """Length of a new run, or of a finished one that is prolonged; None: it has its own."""
+        if self.minutes is None or (self.trainer.step and not self.finished):
+            return None
+        return self.trainer.clock.spent_s / 60.0 + self.minutes
+
     def _hold(self) -> None:
         """What is done at the beginning of a pause."""
         self.save()
         self.picture()
+        self._held_at = self.trainer.clock.now()
 
     def _look(self) -> None:
         """Update what is shown, when it is time."""
@@ -261,10 +267,13 @@ class TrainingLoop:
         """Steps between two saves."""
         if self.save_every is not None:
             return self.save_every
-        share = max(1, self.trainer.config.steps // SAVES_A_RUN)
+        share, apart_s = max(1, self.trainer.config.steps // SAVES_A_RUN), SAVE_AT_LEAST_S
         if not self._turns:
             return share
-        return max(1, min(share, int(SAVE_AT_LEAST_S / self._turn_s())))
+        if self.trainer.clock.minutes is not None:
+            apart_s = min(apart_s, 60.0 * self.trainer.clock.minutes / SAVES_A_RUN)
+            return max(1, int(apart_s / self._turn_s()))
+        return max(1, min(share, int(apart_s / self._turn_s())))
 
 
 def memory_mb(device: torch.device) -> int | None:

@@ -18,7 +18,9 @@ class TrainConfig(Settings):
     """How the network is trained."""
 
     steps: int = setting(
-        10_000, "length of the run; the learning rate falls towards its end", least=1
+        10_000,
+        "length of a run not given in minutes; the learning rate falls towards its end",
+        least=1,
     )
     batch_size: int = setting(16, "faces of each person in a step", least=1, slider=(1, 128, 1))
     learning_rate: float = setting(
@@ -54,10 +56,16 @@ class TrainConfig(Settings):
         8, "steps in a row without a finite loss before the run stops", least=0
     )
 
-    def rate_at(self, step: int) -> float:
-        """Learning rate at `step`: a linear rise, then half a cosine down to its final share."""
+    def rate_at(self, step: int, passed: float | None = None) -> float:
+        """Learning rate at `step`: a linear rise, then half a cosine down to its final share.
+
+        Args:
+            step: counted from 1; the rise goes by it.
+            passed: share of the run's time that has passed, 0..1; None: the share of its `steps`.
+        """
         rise = min(1.0, step / max(1, self.warmup_steps))
-        fall = 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / self.steps)))
+        share = step / self.steps if passed is None else passed
+        fall = 0.5 * (1.0 + math.cos(math.pi * min(1.0, share)))
         return self.learning_rate * rise * (self.final_rate + (1 - self.final_rate) * fall)
 
 
