@@ -36,6 +36,7 @@ class SwapPanel(Panel):
         output: the video to write, .mp4, .mov, .mkv or .webm.
         track: how the face is followed and steadied over time.
         choose: whose face is swapped where several are seen; None takes the largest.
+        caution: a sentence to show with each picture, such as `Checkpoint.hardly_trained`.
 
     Raises:
         FileNotFoundError, ValueError: if the clip cannot be read, has no such part, or would be
@@ -54,6 +55,7 @@ class SwapPanel(Panel):
         output: str | os.PathLike[str],
         track: TrackConfig | None = None,
         choose: FaceChoice | None = None,
+        caution: str | None = None,
     ) -> None:
         self.clip = clip if isinstance(clip, Clip) else Clip(os.fspath(clip))
         self.path = Path(output)
@@ -65,7 +67,7 @@ class SwapPanel(Panel):
                 f"expected a clip that begins before its end at {self.info.duration_s:.2f} s, "
                 f"got a start of {self.clip.start_s} s"
             )
-        self._track, self._choose = track, choose
+        self._track, self._choose, self.caution = track, choose, caution
         in_turn = InTurn(swapper.landmarker)  # a frame may be looked at while the clip is rendered
         self._swapper = Swapper(
             swapper.model, in_turn, swapper.config, swapper.device, swapper.enlarge

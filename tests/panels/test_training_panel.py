@@ -234,6 +234,25 @@ def test_minutes_decide_how_long_a_run_is_and_prolong_a_finished_one(make):
     assert panel.run().step > first.step
 
 
+def test_a_pause_does_not_count_among_the_minutes(make):
+    panel = make(minutes=5.0)
+    assert "ready: step 0, 0.0 of 5 min" in str(panel.status) and panel.status.minutes == 5.0
+    panel.start()
+    assert until(lambda: panel.step >= 3)
+    panel.pause()
+    held = panel.status
+    time.sleep(1.5)
+    panel.start()
+    assert until(lambda: panel.step >= held.step + 3)
+    began = time.monotonic()
+    panel.stop()
+    assert time.monotonic() - began < 1.0
+    assert held.eta_s - 1.0 < panel.status.eta_s < held.eta_s < 300.0
+    again = make()  # a panel of the same run knows how much is left
+    assert again.status.minutes == 5.0
+    assert again.status.eta_s == pytest.approx(panel.status.eta_s)
+
+
 def test_wrong_numbers_are_told(make):
     for wrong in ({"save_every": 0}, {"minutes": 0.0}, {"refresh_s": -1.0}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected"):

@@ -116,6 +116,22 @@ def test_what_is_known_of_a_network_travels_with_it(tmp_path, model):
         assert weights_sha256(loaded.model) == known
 
 
+def test_a_network_that_is_hardly_trained_is_said_to_be_so(model, caplog):
+    for scores in (None, [], [[0, 13.0], [50, 22.0]], [[50, 29.0]]):
+        saved = Checkpoint(model, 50, extra={} if scores is None else {"scores": scores})
+        assert saved.hardly_trained is None
+        saved.best_model()
+    assert not caplog.records
+    saved = Checkpoint(model, 20, extra={"scores": [(0, 23.0), (20, 21.94)]})
+    assert saved.hardly_trained == (
+        "this network is hardly trained: 21.9 dB on faces held out, below 22 dB, after 20 steps; "
+        "it will draw a smear, train it for longer"
+    )
+    saved.best_model()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert caplog.records[0].getMessage() == saved.hardly_trained
+
+
 def test_the_file_is_replaced_whole(path, model):
     save_checkpoint(path, Checkpoint(model, 8))
     assert load_checkpoint(path).step == 8
