@@ -19,7 +19,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -199,28 +199,41 @@ class Trainer:
     def _run(self, steps: int | None) -> Iterator[StepResult]:
         self.clock.begin()
         last = None if steps is None else self.step + steps
+        by_time = self.clock.minutes is not None
+        if by_time:
+            self._time_passed = self._share_of_time()
         over = self.finished if last is None else self.step >= last
         while not over:
-            if self.clock.minutes is not None:
+            if by_time:
                 self._time_passed = self._share_of_time()
             result = self.train_step()
             self.clock.count(turn=True)
-            if last is None and self._time_passed == 1.0:
+            # Even if this step took longer than all the time that was left, one more follows, at
+            # the final rate.
+            ending = by_time and last is None and self._time_passed == 1.0
+            if ending:
                 self.clock.end()
             yield result
-            over = self.finished if last is None else self.step >= last
+            if last is not None:
+                over = self.step >= last
+            else:
+                over = ending if by_time else self.finished
 
     def _share_of_time(self) -> float:
         """The share of its minutes that a run has behind it, 0..1; 1 if the next step is the last.
 
-        It is the same in all processes, so that all stop at the same step.
+        Of several processes the first one's clock holds for all, so that they stop at the same
+        step.
         """
         self.clock.count()
         turn_s = self.clock.turn_s
         if self.processes > 1:
-            mine = torch.tensor([self.clock.spent_s, turn_s], device=self.device)
-            mean = cast(Any, self.accelerator).reduce(mine, "mean")
-            self.clock.spent_s, turn_s = mean.tolist()
+            from accelerate.utils import broadcast
+
+            mine = torch.tensor(
+                [self.clock.spent_s, turn_s], dtype=torch.float64, device=self.device
+            )
+            self.clock.spent_s, turn_s = broadcast(mine).tolist()
         return self.clock.share(turn_s)
 
     @property

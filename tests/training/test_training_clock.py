@@ -88,6 +88,13 @@ def test_a_jump_past_the_end_leaves_one_last_step(new):
     assert machine.rates[-1] == pytest.approx(FINAL)
 
 
+def test_a_step_longer_than_all_that_was_left_is_followed_by_one_at_the_final_rate(new):
+    machine = Machine(trainer := new(), lambda passed: 500.0 if passed == 20.0 else 1.0)
+    list(trainer.run(minutes=TOTAL_S / 60.0))
+    assert trainer.step == 22 and trainer.finished and list(trainer.run()) == []
+    assert machine.rates[-1] == pytest.approx(FINAL)
+
+
 def test_the_loops_own_work_counts_and_what_lies_between_loops_does_not(new):
     machine = Machine(trainer := new(), MACHINES["even"])
     for result in trainer.run(minutes=TOTAL_S / 60.0):
