@@ -218,7 +218,7 @@ if steps:
 else:  # by the clock; the second process's is far behind
     if not accelerator.is_main_process:
         trainer.clock.now = lambda: 0.0
-    list(trainer.run(minutes=0.03))
+    list(trainer.run(minutes=0.08))
     assert trainer.finished and list(trainer.run()) == []
     Path(folder, f"{accelerator.process_index}.txt").write_text(str(trainer.step))
 trainer.save(store)
@@ -271,8 +271,8 @@ def test_two_processes_of_a_run_in_minutes_stop_at_the_same_step(tmp_path, crops
     (run := tmp_path / "run").mkdir()
     two_processes(crops, run, 0, tmp_path)
     first, second = (int((run / f"{index}.txt").read_text()) for index in range(2))
-    assert first == second > 3
-    assert CheckpointStore(run).latest().extra["spent_s"] == pytest.approx(1.8)
+    assert first == second > 1
+    assert CheckpointStore(run).latest().extra["spent_s"] == pytest.approx(4.8, rel=0.05)
 
 
 def test_processes_need_batches_that_can_be_shared(crops, tiny):
