@@ -225,6 +225,8 @@ class FaceSwapAutoencoder(nn.Module):
             back from a swap there and back, see `usual_error_of`.
         consent: what is passed on of the consent of the people it was trained on; checkpoints
             keep it.
+        held_out_db: PSNR of faces held out of its training, as `Trainer.evaluate` measures it; None
+            if it was not measured.
     """
 
     def __init__(self, config: AutoencoderConfig | None = None, seed: int = 0) -> None:
@@ -233,6 +235,7 @@ class FaceSwapAutoencoder(nn.Module):
         self.usual_error: torch.Tensor
         self.register_buffer("usual_error", torch.full((len(IDENTITIES),), UNKNOWN))
         self.consent: tuple[ConsentNote, ...] = ()
+        self.held_out_db: float | None = None
         with torch.random.fork_rng(devices=[]):  # on the CPU, where the weights are drawn
             torch.default_generator.manual_seed(seed)
             self.encoder = Encoder(self.config)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..images import Image
 from ..rendering import SwapReport, swap_video
+from ..runs.checkpoint import hardly_trained
 from ..runs.project import Clip
 from ..swapping import SwapConfig, Swapper
 from ..tracking.people import FaceChoice
@@ -36,7 +37,6 @@ class SwapPanel(Panel):
         output: the video to write, .mp4, .mov, .mkv or .webm.
         track: how the face is followed and steadied over time.
         choose: whose face is swapped where several are seen; None takes the largest.
-        caution: a sentence to show with each picture, such as `Checkpoint.hardly_trained`.
 
     Raises:
         FileNotFoundError, ValueError: if the clip cannot be read, has no such part, or would be
@@ -55,7 +55,6 @@ class SwapPanel(Panel):
         output: str | os.PathLike[str],
         track: TrackConfig | None = None,
         choose: FaceChoice | None = None,
-        caution: str | None = None,
     ) -> None:
         self.clip = clip if isinstance(clip, Clip) else Clip(os.fspath(clip))
         self.path = Path(output)
@@ -67,7 +66,7 @@ class SwapPanel(Panel):
                 f"expected a clip that begins before its end at {self.info.duration_s:.2f} s, "
                 f"got a start of {self.clip.start_s} s"
             )
-        self._track, self._choose, self.caution = track, choose, caution
+        self._track, self._choose = track, choose
         in_turn = InTurn(swapper.landmarker)  # a frame may be looked at while the clip is rendered
         self._swapper = Swapper(
             swapper.model, in_turn, swapper.config, swapper.device, swapper.enlarge
@@ -96,6 +95,11 @@ class SwapPanel(Panel):
     def draws_mask(self) -> bool:
         """Whether the network draws a mask, so that `SwapConfig.learned_mask` matters."""
         return self._swapper.model.config.mask
+
+    @property
+    def caution(self) -> str | None:
+        """What is said beside each picture if the network is hardly trained."""
+        return hardly_trained(self._swapper.model)
 
     @property
     def report(self) -> SwapReport | None:

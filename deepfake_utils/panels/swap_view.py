@@ -135,9 +135,9 @@ class SwapView(View):
         pair = self._panel.look()
         self._picture.value = png_bytes(pair.image)
         said = f"Left: as filmed. Right: {SAID[pair.outcome]} ({pair.time_s:.2f} s)."
-        if self._panel.caution is not None:
-            said += f" Careful: {self._panel.caution}."
-        self.say(said)
+        if (caution := self._panel.caution) is not None:
+            said += f" Careful: {caution}."
+        self.say(said, GREY if caution is None else RED)
 
     def tell(self) -> None:
         """Show how far the rendering is, or how it ended."""

@@ -6,7 +6,6 @@ import importlib.util
 import math
 import platform
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +134,6 @@ class TrainingLoop:
         self.tell: Callable[[str | None], None] = lambda text: None
         self._apart = 1  # every how many saves a snapshot is kept
         self._saves = 0
-        self._turns: deque[float] = deque(maxlen=100)  # seconds a step, all that goes with it too
         self._saved_at = trainer.step
         self._spent_s = 0.0
         self._held_at = math.inf  # when a pause began, by the trainer's clock; inf: none
@@ -145,22 +143,19 @@ class TrainingLoop:
 
     def __call__(self, job: Job[None]) -> None:
         """Train to the end of the run, or until the job is stopped; then save."""
-        minutes = self._minutes()
+        steps = self.trainer.run(minutes=self._minutes())  # its clock counts from now on
         self._check()
+        if not self._goes_on(job):
+            return
         began = time.monotonic()
-        for _ in self.trainer.run(minutes=minutes):
+        for _ in steps:
             if self.trainer.step >= self._saved_at + self._interval():
                 self._check()
             self._look()
-            now = time.monotonic()
-            self._turns.append(now - began)
-            self._spent_s += now - began
-            self._held_at = math.inf
-            if not job.between(self._hold):
+            self._spent_s += time.monotonic() - began
+            if not self._goes_on(job):
                 break
-            clock = self.trainer.clock
-            clock.leave_out(max(0.0, clock.now() - self._held_at))
-            began = time.monotonic()  # without what the pause took
+            began = time.monotonic()  # without what a pause took
         self._check()
 
     @property
@@ -176,16 +171,19 @@ class TrainingLoop:
 
     def status(self, state: JobState) -> TrainingStatus:
         """Where it is, and how fast it goes."""
-        step, steps, turn_s = self.trainer.step, self.trainer.config.steps, self._turn_s()
-        minutes = self._minutes() if self.trainer.step == 0 else self.trainer.clock.minutes
-        left_s = max(0, steps - step) * turn_s if step < steps else 0.0
+        step, steps, clock = self.trainer.step, self.trainer.config.steps, self.trainer.clock
+        minutes = self._minutes() if step == 0 else clock.minutes
         if minutes is not None:
-            left_s = max(0.0, 60.0 * minutes - self.trainer.clock.spent_s)
-            steps = step + math.ceil(left_s / turn_s) if self._turns else max(step, 1)
+            left_s = max(0.0, 60.0 * minutes - clock.spent_s)
+            steps = step + math.ceil(left_s / clock.turn_s) if clock.turn_s else max(step, 1)
+        elif step < steps:
+            left_s = (steps - step) * clock.turn_s if clock.turn_s else math.inf
+        else:
+            left_s = 0.0
         return TrainingStatus(
             step,
             steps,
-            self.trainer.faces_per_step / turn_s if self._turns else 0.0,
+            self.trainer.images_per_second,
             left_s,
             memory_mb(self.trainer.device),
             max(0, min(self._saved_at + self._interval(), steps) - step),
@@ -239,6 +237,13 @@ class TrainingLoop:
             return None
         return self.trainer.clock.spent_s / 60.0 + self.minutes
 
+    def _goes_on(self, job: Job[None]) -> bool:
+        """Do what was asked for between two steps; False if the run shall end."""
+        self._held_at, clock = math.inf, self.trainer.clock
+        going = job.between(self._hold)
+        clock.leave_out(max(0.0, clock.now() - self._held_at))  # a pause
+        return going
+
     def _hold(self) -> None:
         """What is done at the beginning of a pause."""
         self.save()
@@ -260,20 +265,17 @@ class TrainingLoop:
             self.picture(grid=False)
             self._line.took(began, time.monotonic())
 
-    def _turn_s(self) -> float:
-        return sum(self._turns) / len(self._turns) if self._turns else math.inf
-
     def _interval(self) -> int:
         """Steps between two saves."""
         if self.save_every is not None:
             return self.save_every
-        share, apart_s = max(1, self.trainer.config.steps // SAVES_A_RUN), SAVE_AT_LEAST_S
-        if not self._turns:
+        share, clock = max(1, self.trainer.config.steps // SAVES_A_RUN), self.trainer.clock
+        if not clock.turn_s:
             return share
-        if self.trainer.clock.minutes is not None:
-            apart_s = min(apart_s, 60.0 * self.trainer.clock.minutes / SAVES_A_RUN)
-            return max(1, int(apart_s / self._turn_s()))
-        return max(1, min(share, int(apart_s / self._turn_s())))
+        most = max(1, int(SAVE_AT_LEAST_S / clock.turn_s))
+        if clock.minutes is not None:
+            share = max(1, int(60.0 * clock.minutes / SAVES_A_RUN / clock.turn_s))
+        return min(share, most)
 
 
 def memory_mb(device: torch.device) -> int | None:

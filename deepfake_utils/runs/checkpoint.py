@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,8 +28,6 @@ FORMAT = "deepfake-utils-2"
 # after 25 steps 21.2 / 21.1, after 50 22.7 / 22.6, after 400 29.3 / 29.7.
 HARDLY_TRAINED_DB = 22.0
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass
 class Checkpoint:
@@ -44,27 +41,31 @@ class Checkpoint:
     extra: dict[str, Any] = field(default_factory=dict)  # settings and state, plain JSON values
 
     def best_model(self) -> FaceSwapAutoencoder:
-        """The network to draw with: the averaged weights where there are some.
-
-        A warning in the log says so if it is hardly trained.
-        """
-        if (said := self.hardly_trained) is not None:
-            logger.warning("%s", said)
+        """The network to draw with: the averaged weights where there are some."""
         if self.average:
             self.model.load_state_dict(self.average)
+        scores = self.extra.get("scores") or [(self.step, None)]
+        measured_at, score = scores[-1]
+        self.model.held_out_db = score if measured_at == self.step else None
         return self.model.eval()
 
-    @property
-    def hardly_trained(self) -> str | None:
-        """A sentence if its last score on faces held out is too low to show; else None."""
-        scores = self.extra.get("scores")
-        if not scores or not scores[-1][1] < HARDLY_TRAINED_DB:
-            return None
-        return (
-            f"this network is hardly trained: {scores[-1][1]:.1f} dB on faces held out, below "
-            f"{HARDLY_TRAINED_DB:g} dB, after {self.step} steps; it will draw a smear, train it "
-            "for longer"
-        )
+
+def hardly_trained(model: FaceSwapAutoencoder) -> str | None:
+    """A sentence if a network's score on faces held out is too low to show what it draws.
+
+    Args:
+        model: from `Checkpoint.best_model`, or a `Trainer.average`.
+
+    Returns:
+        None if the score is high enough, or was not measured.
+    """
+    score = model.held_out_db
+    if score is None or score >= HARDLY_TRAINED_DB:
+        return None
+    return (
+        f"this network is hardly trained: {score:.1f} dB on faces held out, below "
+        f"{HARDLY_TRAINED_DB:g} dB; it draws a smear, train it for longer"
+    )
 
 
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Path:

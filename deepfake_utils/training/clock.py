@@ -13,8 +13,8 @@ RECENT = 9  # turns whose median is the pace: a save or a jump of the clock hard
 class TrainingClock:
     """Counts the time in which a run's loop goes round, from step to step.
 
-    All that happens in the loop counts: steps, drawing, saving. What lies between two loops, and
-    what `leave_out` is told of, does not.
+    All that happens from `begin` to the loop's end counts: steps, drawing, saving. What lies
+    between two loops, and what `leave_out` is told of, does not.
 
     Args:
         now: seconds of some clock that only runs forward.
@@ -31,6 +31,7 @@ class TrainingClock:
         self._turns: deque[float] = deque(maxlen=RECENT)
         self._mark = 0.0  # up to when it has counted
         self._turn = 0.0  # seconds of the turn that is going on
+        self._warm = False  # the first turn also loads libraries, and says nothing of the next
 
     @property
     def turn_s(self) -> float:
@@ -61,8 +62,9 @@ class TrainingClock:
         if self.minutes is not None:
             self.spent_s += passed
         if turn:
-            self._turns.append(self._turn)
-            self._turn = 0.0
+            if self._warm:
+                self._turns.append(self._turn)
+            self._turn, self._warm = 0.0, True
 
     def leave_out(self, seconds: float) -> None:
         """Do not count so much of the time since the last step, such as a pause."""

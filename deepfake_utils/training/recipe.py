@@ -1,4 +1,4 @@
-"""How long, how fast and how strongly to train: settings, presets, pace and when to stop."""
+"""How long, how fast and how strongly to train: settings, presets and when to stop."""
 
 from __future__ import annotations
 
@@ -84,37 +84,6 @@ def recipe(preset: Literal["quick", "original"]) -> TrainConfig:
     if preset not in recipes:
         raise ValueError(f"expected a preset of {sorted(recipes)}, got {preset!r}")
     return recipes[preset]
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How fast a run goes, and what that means for its length."""
-
-    seconds_per_step: float
-    faces_per_step: int  # of both people, in all processes together
-    steps_left: int  # to the end of the run as planned
-
-    @property
-    def images_per_second(self) -> float:
-        """Faces trained on in a second."""
-        return self.faces_per_step / self.seconds_per_step
-
-    @property
-    def eta_s(self) -> float:
-        """Seconds to the planned end."""
-        return self.steps_left * self.seconds_per_step
-
-    def steps_in(self, minutes: float) -> int:
-        """Whole steps that fit into so many `minutes`."""
-        return int(60.0 * minutes / self.seconds_per_step)
-
-    def __str__(self) -> str:
-        left = f"{self.eta_s / 60.0:.0f} min" if self.eta_s >= 90.0 else f"{self.eta_s:.0f} s"
-        return (
-            f"{self.images_per_second:.0f} images a second: {left} to go for {self.steps_left} "
-            f"steps; {self.steps_in(90)} steps fit into 90 minutes, {self.steps_in(720)} into "
-            "12 hours"
-        )
 
 
 def plateaued(scores: Sequence[float], patience: int = 5, gain: float = 0.05) -> bool:

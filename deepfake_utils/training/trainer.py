@@ -15,8 +15,6 @@ import copy
 import dataclasses
 import logging
 import math
-import statistics
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,7 +32,7 @@ from ..runs.checkpoint import Checkpoint, load_optimizer, optimizer_tensors
 from ..runs.store import CheckpointStore
 from .clock import TrainingClock
 from .gradients import Gradients, cut_batch
-from .recipe import Pace, TrainConfig
+from .recipe import TrainConfig
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -94,6 +92,7 @@ class Trainer:
         self.model = place(model, self.device).train()
         self.model.consent = self._notes(model.consent, batches_a, batches_b)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.average.held_out_db = None
         self.batches_a, self.batches_b = batches_a, batches_b
         # One optimiser over everything: with one for each person the shared encoder would be
         # stepped twice.
@@ -149,33 +148,16 @@ class Trainer:
         self.history.append(StepResult(self.step, loss_a, loss_b))
         return self.history[-1]
 
-    def pace(self, sample: int = 20) -> Pace:
-        """Train a few steps and say how fast that went, and what fits into a session.
-
-        Args:
-            sample: how many steps to time; they count as training.
-
-        Raises:
-            ValueError: if `sample` is below 2.
-        """
-        if sample < 2:
-            raise ValueError(f"sample: expected at least 2, got {sample}")
-        self.train_step()  # the first step also sets up the device's libraries
-        seconds = []
-        for _ in range(sample - 1):
-            began = time.monotonic()
-            self.train_step()
-            seconds.append(time.monotonic() - began)
-        left = max(0, self.config.steps - self.step)
-        pace = Pace(statistics.fmean(seconds), self.faces_per_step, left)
-        logger.info("%s", pace)
-        return pace
+    @property
+    def images_per_second(self) -> float:
+        """Faces trained on in a second lately, of both people; 0 before it is known."""
+        return self.faces_per_step / self.clock.turn_s if self.clock.turn_s else 0.0
 
     def run(self, steps: int | None = None, minutes: float | None = None) -> Iterator[StepResult]:
         """Train, yielding after each step; leave the loop whenever you like.
 
         Of a run in minutes the clock says when it ends, and the learning rate falls with the share
-        of the time that has passed. All the time in which the loop goes round counts, what the
+        of the time that has passed. All time counts from this call to the loop's end, what the
         caller does between two steps too; the time between two loops does not. It ends within half
         a step of the minutes, its last step at `config.final_rate`.
 
@@ -194,10 +176,10 @@ class Trainer:
             if steps is not None:
                 raise ValueError(f"expected steps or minutes, got {steps} and {minutes}")
             self.clock.minutes = minutes
+        self.clock.begin()
         return self._run(steps)
 
     def _run(self, steps: int | None) -> Iterator[StepResult]:
-        self.clock.begin()
         last = None if steps is None else self.step + steps
         by_time = self.clock.minutes is not None
         if by_time:
@@ -261,6 +243,7 @@ class Trainer:
         total = self._redraw("A", held_a) + self._redraw("B", held_b)
         score = total / (len(held_a.warped) + len(held_b.warped))
         self.scores.append((self.step, score))
+        self.average.held_out_db = score
         return score
 
     def checkpoint(self) -> Checkpoint:

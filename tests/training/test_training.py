@@ -144,16 +144,6 @@ def test_the_loop_stops_and_goes_on(tiny):
     assert list(straight.run()) == trainer.history
 
 
-def test_pace_is_measured_while_training(tiny):
-    trainer = trainer_on(tiny)
-    pace = trainer.pace(sample=5)
-    assert trainer.step == 5
-    assert pace.steps_left == PLAIN.steps - 5 and trainer.config == PLAIN
-    assert pace.images_per_second == pytest.approx(4 / pace.seconds_per_step)
-    with pytest.raises(ValueError, match="sample: expected at least 2"):
-        trainer.pace(1)
-
-
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_every_precision_of_a_processor_learns(tiny, precision):
     trainer = trainer_on(tiny, dataclasses.replace(PLAIN, precision=precision))
