@@ -24,6 +24,7 @@ from .jobs import Job, JobState
 GRID_SHARE, CURVE_SHARE = 0.03, 0.02  # of the time that live pictures may take
 SAVES_A_RUN = 12  # or more, so that none is further away than this:
 SAVE_AT_LEAST_S = 300.0
+KEPT_SHARE = 0.1  # of a run's minutes for its last save, at most
 SNAPSHOTS = 48  # pictures of the grid that are kept at most, evenly spread over the run
 POINTS = 2000  # of the live curve: a longer history is thinned
 CELL = 96  # side of a face in the live grid in pixels
@@ -221,6 +222,7 @@ class TrainingLoop:
         scores, step = self.trainer.scores, self.trainer.step
         if scores and scores[-1][0] == step == self._saved_at:
             return  # the last save of the run was this very step
+        began = time.monotonic()
         self.trainer.evaluate(*self.held)
         path = self.save()
         if self._saves % self._apart == 0:
@@ -229,7 +231,14 @@ class TrainingLoop:
         if len(self.snapshots) > SNAPSHOTS:
             self.snapshots, self._apart = self.snapshots[::2], 2 * self._apart
         self.picture()
+        self._keep_for_the_end(time.monotonic() - began)
         self.tell(f"saved as {path.name}, {self.trainer.scores[-1][1]:.2f} dB on unseen faces")
+
+    def _keep_for_the_end(self, check_s: float) -> None:
+        """Have the minutes end after the last check, which takes about as long as this one."""
+        clock = self.trainer.clock
+        if clock.minutes is not None:
+            clock.kept_s = min(check_s, KEPT_SHARE * 60.0 * clock.minutes)
 
     def _minutes(self) -> float | None:
         """Length of a new run, or of a finished one that is prolonged; None: it has its own."""

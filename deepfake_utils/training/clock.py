@@ -22,12 +22,13 @@ class TrainingClock:
     Attributes:
         minutes: length of the whole run; None if it is planned in steps.
         spent_s: seconds of `minutes` trained so far, as of the last step.
+        kept_s: seconds of `minutes` to keep for what comes after the last step, such as a save.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.now = now
         self.minutes: float | None = None
-        self.spent_s = 0.0
+        self.spent_s = self.kept_s = 0.0
         self._turns: deque[float] = deque(maxlen=RECENT)
         self._mark = 0.0  # up to when it has counted
         self._turn = 0.0  # seconds of the turn that is going on
@@ -44,6 +45,11 @@ class TrainingClock:
         if self.minutes is None:
             return float("inf")
         return max(0.0, 60.0 * self.minutes - self.spent_s)
+
+    @property
+    def last_s(self) -> float:
+        """With so few seconds left the next step is the last: half a turn at most comes after."""
+        return 1.5 * self.turn_s + self.kept_s
 
     def begin(self) -> None:
         """Count from now on."""
@@ -70,17 +76,18 @@ class TrainingClock:
         """Do not count so much of the time since the last step, such as a pause."""
         self._mark += seconds
 
-    def share(self, turn_s: float) -> float:
+    def share(self, last_s: float) -> float:
         """The share of `minutes` that has passed, 0..1.
 
         Args:
-            turn_s: how long the next turn will take; if less than half a turn would be left after
-                it, it is the last one, and the share 1.
+            last_s: the share is 1 if no more seconds than these are left, see the property.
         """
         if self.minutes is None:
             raise ValueError("expected a run of so many minutes, got one planned in steps")
-        return 1.0 if self.left_s <= 1.5 * turn_s else self.spent_s / (60.0 * self.minutes)
+        return 1.0 if self.left_s <= last_s else self.spent_s / (60.0 * self.minutes)
 
     def end(self) -> None:
         """Be at the end of `minutes`: what is left of them is too short for a step."""
-        self.spent_s += self.left_s
+        if self.minutes is not None:
+            # Not a sum, whose rounding would leave a run of some process unfinished.
+            self.spent_s = max(self.spent_s, 60.0 * self.minutes)

@@ -208,15 +208,15 @@ class Trainer:
         step.
         """
         self.clock.count()
-        turn_s = self.clock.turn_s
+        last_s = self.clock.last_s
         if self.processes > 1:
             from accelerate.utils import broadcast
 
             mine = torch.tensor(
-                [self.clock.spent_s, turn_s], dtype=torch.float64, device=self.device
+                [self.clock.spent_s, last_s], dtype=torch.float64, device=self.device
             )
-            self.clock.spent_s, turn_s = broadcast(mine).tolist()
-        return self.clock.share(turn_s)
+            self.clock.spent_s, last_s = broadcast(mine).tolist()
+        return self.clock.share(last_s)
 
     @property
     def finished(self) -> bool:

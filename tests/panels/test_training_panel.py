@@ -253,6 +253,32 @@ def test_a_pause_does_not_count_among_the_minutes(make):
     assert again.status.eta_s == pytest.approx(panel.status.eta_s)
 
 
+def test_stop_is_obeyed_at_once_at_the_start_too(make):
+    for _ in range(3):
+        panel = make(minutes=5.0)
+        began = time.monotonic()
+        panel.start()
+        panel.stop()
+        assert time.monotonic() - began < 1.0
+        assert panel.status.state == "stopped" and panel.store.latest().step == panel.step
+        assert panel.status.minutes == 5.0
+
+
+def test_saves_and_scores_are_within_the_minutes(make, monkeypatch):
+    panel = make(minutes=0.1)
+    evaluate = panel.trainer.evaluate
+
+    def slowly(*held):
+        time.sleep(0.4)
+        return evaluate(*held)
+
+    monkeypatch.setattr(panel.trainer, "evaluate", slowly)
+    began = time.monotonic()
+    assert panel.run().state == "finished"
+    assert time.monotonic() - began == pytest.approx(6.0, rel=0.05)
+    assert len(panel.trainer.scores) > 2
+
+
 def test_wrong_numbers_are_told(make):
     for wrong in ({"save_every": 0}, {"minutes": 0.0}, {"refresh_s": -1.0}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected"):

@@ -222,6 +222,7 @@ else:  # by the clock; the second process's is far behind
     assert trainer.finished and list(trainer.run()) == []
     Path(folder, f"{accelerator.process_index}.txt").write_text(str(trainer.step))
 trainer.save(store)
+accelerator.end_training()  # a process that just ends may take the other one's last message with it
 """
 
 

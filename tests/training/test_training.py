@@ -439,6 +439,7 @@ def test_held_out_faces_score_better_as_the_network_learns(crops, tiny):
     first = trainer.evaluate(a.still(), b.still())
     list(trainer.run())
     last = trainer.evaluate(a.still(), b.still())
+    assert trainer.average.held_out_db == last
     assert last > first + 2.0
     assert trainer.scores == [(0, first), (80, last)]
     errors = [trainer.average.usual_error_of(identity) for identity in ("A", "B")]

@@ -2,6 +2,10 @@
 
 import dataclasses
 import itertools
+import os
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -107,6 +111,58 @@ def test_the_loops_own_work_counts_and_what_lies_between_loops_does_not(new):
     for _ in trainer.run():
         machine.time_s += 0.5
     assert machine.time_s - at == pytest.approx(TOTAL_S - 14.5, abs=1.5)
+
+
+def test_what_comes_before_the_first_step_counts_too(new):
+    machine = Machine(trainer := new(), MACHINES["even"])
+    steps = trainer.run(minutes=TOTAL_S / 60.0)
+    machine.time_s += 20.0  # a score, a save
+    list(steps)
+    assert machine.passed_s == pytest.approx(TOTAL_S, abs=1.0) and trainer.step == 40
+
+
+def test_a_slow_first_step_is_not_taken_for_the_pace(new):
+    machine = Machine(trainer := new(), lambda passed: 0.5 if passed else 25.0)  # it compiles
+    assert trainer.images_per_second == 0.0
+    list(trainer.run(minutes=TOTAL_S / 60.0))
+    assert machine.passed_s == pytest.approx(TOTAL_S, abs=0.5)
+    assert trainer.step == 71 and trainer.images_per_second == 8.0  # two of each person
+
+
+def test_time_is_kept_for_what_comes_after_the_last_step(new):
+    machine = Machine(trainer := new(), MACHINES["even"])
+    trainer.clock.kept_s = 5.0
+    list(trainer.run(minutes=TOTAL_S / 60.0))
+    assert machine.passed_s == pytest.approx(TOTAL_S - 5.0, abs=0.5) and trainer.finished
+    assert machine.rates[-1] == pytest.approx(FINAL)
+
+
+@pytest.mark.slow
+def test_a_machine_that_becomes_busy_half_way_ends_in_time(new):
+    minutes, burning = 0.2, []
+    trainer, began = new(), time.monotonic()
+    try:
+        for _ in trainer.run(minutes=minutes):
+            if not burning and time.monotonic() - began > 30.0 * minutes:
+                at = trainer.step
+                command = [sys.executable, "-c", "while True: pass"]
+                burning = [subprocess.Popen(command) for _ in range(2 * (os.cpu_count() or 2))]
+    finally:
+        for each in burning:
+            each.kill()
+            each.wait()
+    assert time.monotonic() - began == pytest.approx(60.0 * minutes, rel=0.05)
+    assert trainer.step > at > 0
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(FINAL)
+
+
+def test_the_end_is_the_end_whatever_rounding_does():
+    clock = TrainingClock()
+    for spent_s in (0.1, 1.1, 2.3, 3.3, 4.7):
+        for clock.minutes in (0.07, 0.08, 0.11):
+            clock.spent_s = spent_s
+            clock.end()
+            assert clock.left_s == 0.0
 
 
 def test_a_pause_is_left_out(new):
