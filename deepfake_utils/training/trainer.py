@@ -311,7 +311,8 @@ class Trainer:
         Raises:
             ValueError: if the checkpoint holds weights only, or another kind of state.
         """
-        if not saved.average or not saved.optimizer or "train" not in saved.extra:
+        begun = bool(saved.step)  # before the first step the optimiser has nothing to remember
+        if not saved.average or (begun and not saved.optimizer) or "train" not in saved.extra:
             raise ValueError(
                 "expected the checkpoint of a training run, got weights only; start a new Trainer "
                 "with them as its model"
@@ -331,7 +332,8 @@ class Trainer:
     def _take_up(self, saved: Checkpoint) -> None:
         """Set everything but the weights to what was saved."""
         self.average.load_state_dict(saved.average)
-        load_optimizer(self.optimizer, saved.optimizer)
+        if saved.step:
+            load_optimizer(self.optimizer, saved.optimizer)
         extra = saved.extra
         scaler = dict(extra["scaler"])  # empty where no scaler was needed
         if self.gradients.scaler.is_enabled() and scaler:

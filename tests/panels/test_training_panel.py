@@ -269,13 +269,13 @@ def test_saves_and_scores_are_within_the_minutes(make, monkeypatch):
     evaluate = panel.trainer.evaluate
 
     def slowly(*held):
-        time.sleep(0.4)
+        time.sleep(0.6)
         return evaluate(*held)
 
     monkeypatch.setattr(panel.trainer, "evaluate", slowly)
     began = time.monotonic()
     assert panel.run().state == "finished"
-    assert time.monotonic() - began == pytest.approx(6.0, rel=0.05)
+    assert time.monotonic() - began == pytest.approx(6.0, abs=0.5)  # two scores are 1.2 s
     assert len(panel.trainer.scores) > 2
 
 
@@ -346,7 +346,7 @@ def project(crops, tmp_path):
     return made
 
 
-NETWORK = NetworkChoice(image_size=64, minutes=0.01)
+NETWORK = NetworkChoice(image_size=64, minutes=0.05)
 SETTINGS = TrainConfig(batch_size=2)
 
 
@@ -357,6 +357,7 @@ def test_one_call_begins_joins_and_resumes(project):
     assert train(project, NETWORK, SETTINGS) is panel
     with pytest.raises(RuntimeError, match="trained with other settings"):
         train(project, NETWORK, TrainConfig(batch_size=4))
+    assert until(lambda: panel.step > 0)
     panel.pause()
     panel.stop()
     again = train(Project(project.root))  # as in a new kernel

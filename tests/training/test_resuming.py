@@ -67,6 +67,16 @@ def test_some_steps_and_some_more_are_all_the_steps(tmp_path, crops, tiny, worke
     assert same_run(again.checkpoint(), straight.checkpoint())
 
 
+def test_a_run_that_was_saved_before_its_first_step_is_begun(tmp_path, crops, tiny):
+    straight = Trainer(FaceSwapAutoencoder(tiny), *sources(crops), PLAIN, "cpu")
+    first = Trainer(FaceSwapAutoencoder(tiny), *sources(crops), PLAIN, "cpu")
+    path = save_checkpoint(tmp_path / "run.safetensors", first.checkpoint())
+    again = Trainer.resume(load_checkpoint(path), *sources(crops), device="cpu")
+    for trainer in (straight, again):
+        list(trainer.run(2))
+    assert same_run(again.checkpoint(), straight.checkpoint())
+
+
 SCRIPT = """
 import sys, torch
 from pathlib import Path
@@ -273,7 +283,7 @@ def test_two_processes_of_a_run_in_minutes_stop_at_the_same_step(tmp_path, crops
     two_processes(crops, run, 0, tmp_path)
     first, second = (int((run / f"{index}.txt").read_text()) for index in range(2))
     assert first == second > 1
-    assert CheckpointStore(run).latest().extra["spent_s"] == pytest.approx(4.8, rel=0.05)
+    assert CheckpointStore(run).latest().extra["spent_s"] >= 60.0 * 0.08
 
 
 def test_processes_need_batches_that_can_be_shared(crops, tiny):
