@@ -229,7 +229,7 @@ def test_minutes_decide_how_long_a_run_is_and_prolong_a_finished_one(make):
     panel = make(minutes=0.02)
     began = time.monotonic()
     first = panel.run()
-    assert first.state == "finished" and 5 < first.steps < 1_000_000
+    assert first.state == "finished" and 0 < first.steps < 1_000_000
     assert time.monotonic() - began < 20
     assert panel.run().step > first.step
 
