@@ -322,6 +322,8 @@ class FaceSwapAutoencoder(nn.Module):
             keep it.
         start: what its training began from, "scratch" or the name of the pretrained weights;
             checkpoints and the signed note keep it.
+        held_out_db: PSNR of faces held out of its training, as `Trainer.evaluate` measures it; None
+            if it was not measured.
     """
 
     def __init__(self, config: AutoencoderConfig | None = None, seed: int = 0) -> None:
@@ -331,6 +333,7 @@ class FaceSwapAutoencoder(nn.Module):
         self.register_buffer("usual_error", torch.full((len(IDENTITIES),), UNKNOWN))
         self.consent: tuple[ConsentNote, ...] = ()
         self.start = "scratch"
+        self.held_out_db: float | None = None
         with torch.random.fork_rng(devices=[]):  # on the CPU, where the weights are drawn
             torch.default_generator.manual_seed(seed)
             self.encoder = Encoder(self.config)

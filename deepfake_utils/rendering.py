@@ -22,7 +22,7 @@ from .images import Image, write_image
 from .marking.c2pa import Origin
 from .marking.label import DISCLOSURE
 from .marking.writing import MarkedVideoWriter, write_picture
-from .runs.checkpoint import weights_sha256
+from .runs.checkpoint import hardly_trained, weights_sha256
 from .swapping import Outcome, Swapped, Swapper
 from .tracking.people import FaceChoice
 from .tracking.steadying import TrackConfig, TrackedFrame
@@ -51,6 +51,7 @@ class SwapReport:
     frames: int  # frames written
     outcomes: Mapping[str, int]  # how many frames came out how, see `swapping.Outcome`
     notes: tuple[FrameNote, ...]  # every frame that was not swapped whole
+    caution: str | None = None  # why the faces are no good: a network that is hardly trained
 
     @property
     def unchanged(self) -> int:
@@ -59,7 +60,8 @@ class SwapReport:
 
     def __str__(self) -> str:
         parts = ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.items())
-        return f"{self.frames} frames in {self.path}: {parts}"
+        careful = "" if self.caution is None else f". Careful: {self.caution}"
+        return f"{self.frames} frames in {self.path}: {parts}{careful}"
 
 
 SWAPPED = frozenset({"swapped", "partly covered"})
@@ -79,8 +81,9 @@ def swap_video(
     """Swap the face in a clip, or in a part of it, and write it with the clip's sound.
 
     Size, frame times, range of the luma and sound are the target's. A frame in which the face is
-    missing, covered or turned away goes through unchanged, and the report says which and why. The
-    video says that it was modified by AI: `marking.MarkedVideoWriter`.
+    missing, covered or turned away goes through unchanged, and the report says which and why; it
+    also says so if the network is hardly trained. The video says that it was modified by AI:
+    `marking.MarkedVideoWriter`.
 
     Args:
         target: the clip whose face is replaced.
@@ -122,9 +125,12 @@ def swap_video(
             image = frame.image if swapped.image is None else swapped.image
             writer.write(image, frame.time_s)
         _check_some_swapped(target, outcomes)
-    report = SwapReport(Path(path), outcomes.total(), dict(outcomes), tuple(notes))
+    caution = hardly_trained(swapper.model)
+    report = SwapReport(Path(path), outcomes.total(), dict(outcomes), tuple(notes), caution)
     if report.unchanged:
         logger.warning("%d frames went through unchanged: %s", report.unchanged, report)
+    elif caution is not None:
+        logger.warning("%s", report)
     return report
 
 

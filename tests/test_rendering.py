@@ -107,6 +107,16 @@ def test_part_of_a_video_is_the_part_asked_for(tmp_path, model, clip):
     assert report.frames == 3
     first = next(iter(read_frames(report.path)))
     assert np.abs(first[300:].astype(int) - clip[0][300:]).mean() < 2.5
+    assert report.caution is None  # as nobody has scored this network
+
+
+def test_the_report_says_that_a_network_is_hardly_trained(tmp_path, model, caplog):
+    model.held_out_db = 17.0
+    swapper = Swapper(model, true_landmarker(), UNCOVERED, "cpu")
+    report = swap_video(sample_clips().person_a, tmp_path / "p.mp4", swapper, START_S, 14.12)
+    assert report.caution.startswith("this network is hardly trained: 17.0 dB")
+    assert str(report).endswith(f"3 swapped. Careful: {report.caution}")
+    assert str(report) in caplog.text
 
 
 def test_a_clip_can_be_replaced_by_its_own_swap(tmp_path, model):

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..images import Image
 from ..rendering import SwapReport, swap_video
+from ..runs.checkpoint import hardly_trained
 from ..runs.project import Clip
 from ..swapping import SwapConfig, Swapper
 from ..tracking.people import FaceChoice
@@ -94,6 +95,11 @@ class SwapPanel(Panel):
     def draws_mask(self) -> bool:
         """Whether the network draws a mask, so that `SwapConfig.learned_mask` matters."""
         return self._swapper.model.config.mask
+
+    @property
+    def caution(self) -> str | None:
+        """What is said beside each picture if the network is hardly trained."""
+        return hardly_trained(self._swapper.model)
 
     @property
     def report(self) -> SwapReport | None:

@@ -135,7 +135,10 @@ class SwapView(View):
     def _draw(self) -> None:
         pair = self._panel.look()
         self._picture.value = png_bytes(pair.image)
-        self.say(f"Left: as filmed. Right: {SAID[pair.outcome]} ({pair.time_s:.2f} s).")
+        said = f"Left: as filmed. Right: {SAID[pair.outcome]} ({pair.time_s:.2f} s)."
+        if (caution := self._panel.caution) is not None:
+            said += f" Careful: {caution}."
+        self.say(said, GREY if caution is None else RED)
 
     def tell(self) -> None:
         """Show how far the rendering is, or how it ended."""

@@ -62,7 +62,7 @@ class NetworkChoice(Settings):
     mask: bool = setting(
         False, "True has the network draw a mask of the face, which the swap then uses"
     )
-    minutes: float = setting(5.0, "how long to train; the run is made as long as fits", above=0.0)
+    minutes: float = setting(5.0, "how long to train, saving and drawing included", above=0.0)
     light: float = setting(
         0.0,
         "strength of random changes of light and colour; 1 for clips that differ",
@@ -261,7 +261,7 @@ class TrainingPanel(Panel):
         """What the network makes of some faces now, `plot_prediction_grid`; also in training."""
 
         def draw() -> Figure:
-            title = f"step {self.step} of {self.trainer.config.steps}"
+            title = f"step {self.step}"
             return plot_prediction_grid(self.trainer.average, *self._loop.show, title)
 
         return self._job.ask(draw)

@@ -6,7 +6,6 @@ import importlib.util
 import math
 import platform
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from ..dataset import Batch
 from ..images import Image
 from ..plotting import plot_losses, prediction_image
 from ..runs.store import CheckpointStore
-from ..training.recipe import Pace
 from ..training.trainer import Trainer
 from .base import png_bytes
 from .jobs import Job, JobState
@@ -26,6 +24,7 @@ from .jobs import Job, JobState
 GRID_SHARE, CURVE_SHARE = 0.03, 0.02  # of the time that live pictures may take
 SAVES_A_RUN = 12  # or more, so that none is further away than this:
 SAVE_AT_LEAST_S = 300.0
+KEPT_SHARE = 0.1  # of a run's minutes for its last save, at most
 SNAPSHOTS = 48  # pictures of the grid that are kept at most, evenly spread over the run
 POINTS = 2000  # of the live curve: a longer history is thinned
 CELL = 96  # side of a face in the live grid in pixels
@@ -36,15 +35,19 @@ class TrainingStatus:
     """Where a training panel is."""
 
     step: int  # made so far
-    steps: int  # of the whole run
+    steps: int  # of the whole run; about so many, if it goes by minutes
     images_per_second: float  # of both people, lately; 0 before it is known
     eta_s: float  # seconds to the end of the run; infinite before it is known
     memory_mb: int | None  # the most so far, of the GPU or else of the program; None: not known
     steps_to_save: int  # to the next save
     state: JobState
+    minutes: float | None = None  # length of the whole run; None: it is planned in steps
 
     def __str__(self) -> str:
         parts = [f"{self.state}: step {self.step} of {self.steps}"]
+        if self.minutes is not None:
+            passed = max(0.0, self.minutes - self.eta_s / 60.0)
+            parts = [f"{self.state}: step {self.step}, {passed:.1f} of {self.minutes:.3g} min"]
         if self.state == "ready":
             parts.append("press Start, or call run()")
         if self.images_per_second:
@@ -96,8 +99,8 @@ class TrainingLoop:
             by them.
         save_every: steps between two saves; None saves twelve times a run, and at least every
             five minutes.
-        minutes: length of a new run, which its first steps are timed for, and how much longer a
-            finished one is trained when it is started again; None takes `trainer.config.steps`.
+        minutes: length of a new run, and how much longer a finished one is trained when it is
+            started again; None takes `trainer.config.steps`.
         refresh_s: seconds between two live pictures; more where these would take above 5 %.
 
     Attributes:
@@ -132,34 +135,34 @@ class TrainingLoop:
         self.tell: Callable[[str | None], None] = lambda text: None
         self._apart = 1  # every how many saves a snapshot is kept
         self._saves = 0
-        self._turns: deque[float] = deque(maxlen=100)  # seconds a step, all that goes with it too
         self._saved_at = trainer.step
         self._spent_s = 0.0
+        self._held_at = math.inf  # when a pause began, by the trainer's clock; inf: none
         self._grid = Cadence(GRID_SHARE, refresh_s)
         self._line = Cadence(CURVE_SHARE, 2.0 * refresh_s)
         self._words = Cadence(1.0, 1.0)
 
     def __call__(self, job: Job[None]) -> None:
         """Train to the end of the run, or until the job is stopped; then save."""
-        self._plan()
+        steps = self.trainer.run(minutes=self._minutes())  # its clock counts from now on
         self._check()
+        if not self._goes_on(job):
+            return
         began = time.monotonic()
-        for _ in self.trainer.run():
+        for _ in steps:
             if self.trainer.step >= self._saved_at + self._interval():
                 self._check()
             self._look()
-            now = time.monotonic()
-            self._turns.append(now - began)
-            self._spent_s += now - began
-            if not job.between(self._hold):
+            self._spent_s += time.monotonic() - began
+            if not self._goes_on(job):
                 break
-            began = time.monotonic()  # without what the pause took
+            began = time.monotonic()  # without what a pause took
         self._check()
 
     @property
     def finished(self) -> bool:
         """True at the end of the run as planned."""
-        return self.trainer.step >= self.trainer.config.steps
+        return self.trainer.finished
 
     @property
     def drawing_share(self) -> float:
@@ -169,17 +172,24 @@ class TrainingLoop:
 
     def status(self, state: JobState) -> TrainingStatus:
         """Where it is, and how fast it goes."""
-        step, steps = self.trainer.step, self.trainer.config.steps
-        turn_s = self._turn_s()
-        pace = Pace(turn_s, self.trainer.faces_per_step, max(0, steps - step))
+        step, steps, clock = self.trainer.step, self.trainer.config.steps, self.trainer.clock
+        minutes = self._minutes() if step == 0 else clock.minutes
+        if minutes is not None:
+            left_s = max(0.0, 60.0 * minutes - clock.spent_s)
+            steps = step + math.ceil(left_s / clock.turn_s) if clock.turn_s else max(step, 1)
+        elif step < steps:
+            left_s = (steps - step) * clock.turn_s if clock.turn_s else math.inf
+        else:
+            left_s = 0.0
         return TrainingStatus(
             step,
             steps,
-            pace.images_per_second if self._turns else 0.0,
-            pace.eta_s if pace.steps_left else 0.0,
+            self.trainer.images_per_second,
+            left_s,
             memory_mb(self.trainer.device),
             max(0, min(self._saved_at + self._interval(), steps) - step),
             state,
+            minutes,
         )
 
     def save(self) -> Path:
@@ -207,23 +217,12 @@ class TrainingLoop:
         canvas.draw()
         return png_bytes(np.asarray(canvas.buffer_rgba())[:, :, :3])
 
-    def _plan(self) -> None:
-        """Make a new run, or one more of a finished run, as long as `minutes`."""
-        if self.minutes is None or (self.trainer.step and not self.finished):
-            return
-        self.tell("timing the first steps")
-        began = time.monotonic()
-        self.trainer.train_step()
-        first_s = time.monotonic() - began
-        # A tenth of the time at most, or a large network would be planned for until it is over.
-        sample = min(20, max(5, int(6.0 * self.minutes / first_s)))
-        self.trainer.plan(self.minutes * (1.0 - GRID_SHARE - CURVE_SHARE) - first_s / 60.0, sample)
-
     def _check(self) -> None:
         """Score, save and draw."""
         scores, step = self.trainer.scores, self.trainer.step
         if scores and scores[-1][0] == step == self._saved_at:
             return  # the last save of the run was this very step
+        began = time.monotonic()
         self.trainer.evaluate(*self.held)
         path = self.save()
         if self._saves % self._apart == 0:
@@ -232,12 +231,33 @@ class TrainingLoop:
         if len(self.snapshots) > SNAPSHOTS:
             self.snapshots, self._apart = self.snapshots[::2], 2 * self._apart
         self.picture()
+        self._keep_for_the_end(time.monotonic() - began)
         self.tell(f"saved as {path.name}, {self.trainer.scores[-1][1]:.2f} dB on unseen faces")
+
+    def _keep_for_the_end(self, check_s: float) -> None:
+        """Have the minutes end after the last check, which takes about as long as this one."""
+        clock = self.trainer.clock
+        if clock.minutes is not None:
+            clock.kept_s = min(check_s, KEPT_SHARE * 60.0 * clock.minutes)
+
+    def _minutes(self) -> float | None:
+        """Length of a new run, or of a finished one that is prolonged; None: it has its own."""
+        if self.minutes is None or (self.trainer.step and not self.finished):
+            return None
+        return self.trainer.clock.spent_s / 60.0 + self.minutes
+
+    def _goes_on(self, job: Job[None]) -> bool:
+        """Do what was asked for between two steps; False if the run shall end."""
+        self._held_at, clock = math.inf, self.trainer.clock
+        going = job.between(self._hold)
+        clock.leave_out(max(0.0, clock.now() - self._held_at))  # a pause
+        return going
 
     def _hold(self) -> None:
         """What is done at the beginning of a pause."""
         self.save()
         self.picture()
+        self._held_at = self.trainer.clock.now()
 
     def _look(self) -> None:
         """Update what is shown, when it is time."""
@@ -254,17 +274,17 @@ class TrainingLoop:
             self.picture(grid=False)
             self._line.took(began, time.monotonic())
 
-    def _turn_s(self) -> float:
-        return sum(self._turns) / len(self._turns) if self._turns else math.inf
-
     def _interval(self) -> int:
         """Steps between two saves."""
         if self.save_every is not None:
             return self.save_every
-        share = max(1, self.trainer.config.steps // SAVES_A_RUN)
-        if not self._turns:
+        share, clock = max(1, self.trainer.config.steps // SAVES_A_RUN), self.trainer.clock
+        if not clock.turn_s:
             return share
-        return max(1, min(share, int(SAVE_AT_LEAST_S / self._turn_s())))
+        most = max(1, int(SAVE_AT_LEAST_S / clock.turn_s))
+        if clock.minutes is not None:
+            share = max(1, int(60.0 * clock.minutes / SAVES_A_RUN / clock.turn_s))
+        return min(share, most)
 
 
 def memory_mb(device: torch.device) -> int | None:

@@ -4,7 +4,13 @@
 `seed_weights` reads those of 2017, and `project` is the folder that each notebook hands on.
 """
 
-from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint, weights_sha256
+from .checkpoint import (
+    Checkpoint,
+    hardly_trained,
+    load_checkpoint,
+    save_checkpoint,
+    weights_sha256,
+)
 from .project import Clip, Project
 from .seed_weights import load_seed_weights
 from .store import CheckpointStore, copy_verified
@@ -15,6 +21,7 @@ __all__ = [
     "Clip",
     "Project",
     "copy_verified",
+    "hardly_trained",
     "load_checkpoint",
     "load_seed_weights",
     "save_checkpoint",

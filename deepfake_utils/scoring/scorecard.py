@@ -127,7 +127,7 @@ class Scorecard:
     rows: tuple[ScoreRow, ...]
     frames: int  # that were scored
     level: float  # share of the bootstrap's clips within the intervals
-    notes: tuple[str, ...]  # what was left out, and why
+    notes: tuple[str, ...]  # what to be careful about; what was left out, and why
 
     def __getitem__(self, key: str) -> ScoreRow:
         """The row of that key, e.g. card["psnr"].
@@ -172,6 +172,7 @@ def score_swap(
     landmarker: Landmarker | None = None,
     fps: float = FPS,
     config: ScoreConfig | None = None,
+    caution: str | None = None,
 ) -> Scorecard:
     """Measure a swap against the film it was made from and, where it is known, the right answer.
 
@@ -194,13 +195,15 @@ def score_swap(
         landmarker: frame -> list of (68, 2) points; None is a `MeshLandmarker`.
         fps: frames per second.
         config: what is compared, and how the intervals are found.
+        caution: what the card's notes begin with: `SwapReport.caution`, which says so if the
+            network is hardly trained.
 
     Raises:
         TypeError, ValueError: if a frame is no image, there are none, their numbers or sizes
             differ, or no frame of the target shows a face.
     """
     config, landmarker = config or ScoreConfig(), landmarker or MeshLandmarker()
-    notes: list[str] = []
+    notes = [] if caution is None else [f"Careful: {caution}."]
     model, person = _source_person(source, landmarker, notes)
     names = ["swap", "no swap", *["perfect"] * (truth is not None)] if config.compare else ["swap"]
     columns = {name: Column(landmarker, model) for name in names}
@@ -239,6 +242,7 @@ def score_sample(
     start_s: float = TEST_START_S,
     landmarker: Landmarker | None = None,
     config: ScoreConfig | None = None,
+    caution: str | None = None,
 ) -> Scorecard:
     """`score_swap` of a video in which sample person B's face was put on A.
 
@@ -247,6 +251,7 @@ def score_sample(
         start_s: from 14 s, where A's part for testing begins.
         landmarker: frame -> list of (68, 2) points; None is a `MeshLandmarker`.
         config: what is compared, and how the intervals are found.
+        caution: as for `score_swap`.
 
     Raises:
         FileNotFoundError, ValueError: if the video cannot be read or is longer than A's clip.
@@ -261,6 +266,7 @@ def score_sample(
         truth_points=sample.truth_points,
         landmarker=landmarker,
         config=config,
+        caution=caution,
     )
 
 

@@ -5,7 +5,7 @@ for result in trainer.run():
 ...
 """
 
-from .recipe import Pace, TrainConfig, plateaued, recipe
+from .recipe import TrainConfig, plateaued, recipe
 from .trainer import StepResult, Trainer, start_or_resume
 
-__all__ = ["Pace", "StepResult", "TrainConfig", "Trainer", "plateaued", "recipe", "start_or_resume"]
+__all__ = ["StepResult", "TrainConfig", "Trainer", "plateaued", "recipe", "start_or_resume"]

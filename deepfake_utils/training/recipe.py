@@ -1,4 +1,4 @@
-"""How long, how fast and how strongly to train: settings, presets, pace and when to stop."""
+"""How long, how fast and how strongly to train: settings, presets and when to stop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ class TrainConfig(Settings):
     """How the network is trained."""
 
     steps: int = setting(
-        10_000, "length of the run; the learning rate falls towards its end", least=1
+        10_000,
+        "length of a run not given in minutes; the learning rate falls towards its end",
+        least=1,
     )
     batch_size: int = setting(16, "faces of each person in a step", least=1, slider=(1, 128, 1))
     learning_rate: float = setting(
@@ -64,10 +66,16 @@ class TrainConfig(Settings):
         8, "steps in a row without a finite loss before the run stops", least=0
     )
 
-    def rate_at(self, step: int) -> float:
-        """Learning rate at `step`: a linear rise, then half a cosine down to its final share."""
+    def rate_at(self, step: int, passed: float | None = None) -> float:
+        """Learning rate at `step`: a linear rise, then half a cosine down to its final share.
+
+        Args:
+            step: counted from 1; the rise goes by it.
+            passed: share of the run's time that has passed, 0..1; None: the share of its `steps`.
+        """
         rise = min(1.0, step / max(1, self.warmup_steps))
-        fall = 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / self.steps)))
+        share = step / self.steps if passed is None else passed
+        fall = 0.5 * (1.0 + math.cos(math.pi * min(1.0, share)))
         return self.learning_rate * rise * (self.final_rate + (1 - self.final_rate) * fall)
 
 
@@ -94,37 +102,6 @@ def recipe(preset: Preset, start: Start = "scratch") -> TrainConfig:
     if start == "pretrained":
         return replace(recipes[preset], encoder_rate=0.0)
     return recipes[preset]
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How fast a run goes, and what that means for its length."""
-
-    seconds_per_step: float
-    faces_per_step: int  # of both people, in all processes together
-    steps_left: int  # to the end of the run as planned
-
-    @property
-    def images_per_second(self) -> float:
-        """Faces trained on in a second."""
-        return self.faces_per_step / self.seconds_per_step
-
-    @property
-    def eta_s(self) -> float:
-        """Seconds to the planned end."""
-        return self.steps_left * self.seconds_per_step
-
-    def steps_in(self, minutes: float) -> int:
-        """Whole steps that fit into so many `minutes`."""
-        return int(60.0 * minutes / self.seconds_per_step)
-
-    def __str__(self) -> str:
-        left = f"{self.eta_s / 60.0:.0f} min" if self.eta_s >= 90.0 else f"{self.eta_s:.0f} s"
-        return (
-            f"{self.images_per_second:.0f} images a second: {left} to go for {self.steps_left} "
-            f"steps; {self.steps_in(90)} steps fit into 90 minutes, {self.steps_in(720)} into "
-            "12 hours"
-        )
 
 
 def plateaued(scores: Sequence[float], patience: int = 5, gain: float = 0.05) -> bool:

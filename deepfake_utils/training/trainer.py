@@ -1,6 +1,6 @@
 """The training loop: one step, and a generator of steps that the caller's own loop drives.
 
-    for result in trainer.run():
+    for result in trainer.run(minutes=5):  # or run(): `config.steps` steps
         if result.step % 100 == 0:
             display(plotting.plot_losses(trainer.history))
 
@@ -15,11 +15,9 @@ import copy
 import dataclasses
 import logging
 import math
-import statistics
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -32,8 +30,9 @@ from ..files import set_aside
 from ..losses import masked_psnr
 from ..runs.checkpoint import Checkpoint, load_optimizer, optimizer_tensors
 from ..runs.store import CheckpointStore
+from .clock import TrainingClock
 from .gradients import Gradients, cut_batch
-from .recipe import Pace, TrainConfig
+from .recipe import TrainConfig
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -69,6 +68,7 @@ class Trainer:
         history: one `StepResult` a step so far.
         scores: (step, PSNR in dB) of each `evaluate` so far.
         step: steps made so far.
+        clock: counts the time of training, and how much is left of a run in minutes.
         gradients: makes each step's gradients, in as many pieces as memory asks for.
         faces_per_step: of both people, in all processes; 0 before the first step.
 
@@ -93,6 +93,7 @@ class Trainer:
         self.model = place(model, self.device).train()
         self.model.consent = self._notes(model.consent, batches_a, batches_b)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.average.held_out_db = None
         self.batches_a, self.batches_b = batches_a, batches_b
         # One optimiser over everything: with one for each person the shared encoder would be
         # stepped twice.
@@ -106,6 +107,8 @@ class Trainer:
         for batches in (batches_a, batches_b):
             self._prepare(batches)
         self.step = 0
+        self.clock = TrainingClock()
+        self._time_passed: float | None = None  # share of the run's minutes; None: goes by steps
         self.history: list[StepResult] = []
         self.scores: list[tuple[int, float]] = []
         self.faces_per_step = 0
@@ -151,7 +154,8 @@ class Trainer:
             )
         self.step += 1
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.rate_at(self.step) * self._caution * group["share"]
+            rate = self.config.rate_at(self.step, self._time_passed) * self._caution
+            group["lr"] = rate * group["share"]
         self.gradients.apply()
         self.faces_per_step = (len(a.warped) + len(b.warped)) * self.processes
         self._caution = min(1.0, self._caution * 2.0**0.01)
@@ -159,61 +163,82 @@ class Trainer:
         self.history.append(StepResult(self.step, loss_a, loss_b))
         return self.history[-1]
 
-    def pace(self, sample: int = 20) -> Pace:
-        """Train a few steps and say how fast that went, and what fits into a session.
+    @property
+    def images_per_second(self) -> float:
+        """Faces trained on in a second lately, of both people; 0 before it is known."""
+        return self.faces_per_step / self.clock.turn_s if self.clock.turn_s else 0.0
 
-        Args:
-            sample: how many steps to time; they count as training.
-
-        Raises:
-            ValueError: if `sample` is below 2.
-        """
-        if sample < 2:
-            raise ValueError(f"sample: expected at least 2, got {sample}")
-        self.train_step()  # the first step also sets up the device's libraries
-        seconds = []
-        for _ in range(sample - 1):
-            began = time.monotonic()
-            self.train_step()
-            seconds.append(time.monotonic() - began)
-        left = max(0, self.config.steps - self.step)
-        pace = Pace(statistics.fmean(seconds), self.faces_per_step, left)
-        logger.info("%s", pace)
-        return pace
-
-    def plan(self, minutes: float, sample: int = 20) -> Pace:
-        """Make the run as long as fits into `minutes`, by timing a few of its first steps.
-
-        Args:
-            minutes: how long the whole run may take, these steps included.
-            sample: how many steps to time; they count as training.
-
-        Returns:
-            Its pace; the number of steps is now `config.steps`.
-
-        Raises:
-            ValueError: if `minutes` is not positive or `sample` below 2.
-        """
-        if not minutes > 0.0:
-            raise ValueError(f"minutes: expected more than 0, got {minutes}")
-        began = time.monotonic()
-        pace = self.pace(sample)
-        left = pace.steps_in(minutes - (time.monotonic() - began) / 60.0)
-        if self.processes > 1:  # all must stop at the same step
-            shared = torch.tensor([left], device=self.device)
-            left = int(cast(Any, self.accelerator).reduce(shared, "sum").item()) // self.processes
-        self.config = dataclasses.replace(self.config, steps=self.step + max(0, left))
-        return dataclasses.replace(pace, steps_left=max(0, left))
-
-    def run(self, steps: int | None = None) -> Iterator[StepResult]:
+    def run(self, steps: int | None = None, minutes: float | None = None) -> Iterator[StepResult]:
         """Train, yielding after each step; leave the loop whenever you like.
 
+        Of a run in minutes the clock says when it ends, and the learning rate falls with the share
+        of the time that has passed. All time counts from this call to the loop's end, what the
+        caller does between two steps too; the time between two loops does not. It ends within half
+        a step of the minutes, its last step at `config.final_rate`.
+
         Args:
-            steps: how many; None goes on to `config.steps` in all.
+            steps: how many; None goes on to the end of the run: the minutes it was begun with, or
+                `config.steps` in all.
+            minutes: length of the whole run, what was trained so far included; from then on they
+                are the run's instead of `config.steps`, in its checkpoints as well.
+
+        Raises:
+            ValueError: if `minutes` is not positive and finite, or `steps` is given as well.
         """
-        last = self.config.steps if steps is None else self.step + steps
-        while self.step < last:
-            yield self.train_step()
+        if minutes is not None:
+            if not 0.0 < minutes < math.inf:
+                raise ValueError(f"minutes: expected more than 0, got {minutes}")
+            if steps is not None:
+                raise ValueError(f"expected steps or minutes, got {steps} and {minutes}")
+            self.clock.minutes = minutes
+        self.clock.begin()
+        return self._run(steps)
+
+    def _run(self, steps: int | None) -> Iterator[StepResult]:
+        last = None if steps is None else self.step + steps
+        by_time = self.clock.minutes is not None
+        if by_time:
+            self._time_passed = self._share_of_time()
+        over = self.finished if last is None else self.step >= last
+        while not over:
+            if by_time:
+                self._time_passed = self._share_of_time()
+            result = self.train_step()
+            self.clock.count(turn=True)
+            # Even if this step took longer than all the time that was left, one more follows, at
+            # the final rate.
+            ending = by_time and last is None and self._time_passed == 1.0
+            if ending:
+                self.clock.end()
+            yield result
+            if last is not None:
+                over = self.step >= last
+            else:
+                over = ending if by_time else self.finished
+
+    def _share_of_time(self) -> float:
+        """The share of its minutes that a run has behind it, 0..1; 1 if the next step is the last.
+
+        Of several processes the first one's clock holds for all, so that they stop at the same
+        step.
+        """
+        self.clock.count()
+        last_s = self.clock.last_s
+        if self.processes > 1:
+            from accelerate.utils import broadcast
+
+            mine = torch.tensor(
+                [self.clock.spent_s, last_s], dtype=torch.float64, device=self.device
+            )
+            self.clock.spent_s, last_s = broadcast(mine).tolist()
+        return self.clock.share(last_s)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is at its end: that of its minutes, or else of its steps."""
+        if self.clock.minutes is not None:
+            return self.clock.left_s <= 0.0
+        return self.step >= self.config.steps
 
     def evaluate(self, held_a: Batch, held_b: Batch) -> float:
         """How well the averaged network draws faces that were held out of training.
@@ -233,6 +258,7 @@ class Trainer:
         total = self._redraw("A", held_a) + self._redraw("B", held_b)
         score = total / (len(held_a.warped) + len(held_b.warped))
         self.scores.append((self.step, score))
+        self.average.held_out_db = score
         return score
 
     def checkpoint(self) -> Checkpoint:
@@ -247,6 +273,8 @@ class Trainer:
                 getattr(batches, "position", None) for batches in (self.batches_a, self.batches_b)
             ],
         }
+        if self.clock.minutes is not None:
+            extra |= {"minutes": self.clock.minutes, "spent_s": self.clock.spent_s}
         history = torch.tensor(self.history, dtype=torch.float64).reshape(-1, 3)
         average = self.average.state_dict()
         moments = optimizer_tensors(self.optimizer)
@@ -298,7 +326,8 @@ class Trainer:
         Raises:
             ValueError: if the checkpoint holds weights only, or another kind of state.
         """
-        if not saved.average or not saved.optimizer or "train" not in saved.extra:
+        begun = bool(saved.step)  # before the first step the optimiser has nothing to remember
+        if not saved.average or (begun and not saved.optimizer) or "train" not in saved.extra:
             raise ValueError(
                 "expected the checkpoint of a training run, got weights only; start a new Trainer "
                 "with them as its model"
@@ -318,12 +347,17 @@ class Trainer:
     def _take_up(self, saved: Checkpoint) -> None:
         """Set everything but the weights to what was saved."""
         self.average.load_state_dict(saved.average)
-        load_optimizer(self.optimizer, saved.optimizer)
+        if saved.step:
+            load_optimizer(self.optimizer, saved.optimizer)
         extra = saved.extra
         scaler = dict(extra["scaler"])  # empty where no scaler was needed
         if self.gradients.scaler.is_enabled() and scaler:
             self.gradients.scaler.load_state_dict(scaler)
         self.step, self.gradients.pieces = saved.step, int(extra["pieces"])
+        self.clock.minutes = extra.get("minutes")  # none: the run goes by steps
+        self.clock.spent_s = float(extra.get("spent_s", 0.0))
+        if self.clock.minutes is not None:
+            self._time_passed = self.clock.share(0.0)
         self._caution = float(extra["caution"])
         self.scores = [(int(step), float(score)) for step, score in extra["scores"]]
         rows = [] if saved.history is None else saved.history.tolist()
@@ -443,9 +477,8 @@ def start_or_resume(
     """
     saved = store.latest()
     if saved is not None:
-        length = saved.extra.get("train", {}).get("steps", 0)
         same = (saved.model.config, saved.model.start) == (model.config, model.start)
-        if same and saved.step < length:
+        if same and _unfinished(saved):
             return Trainer.resume(saved, batches_a, batches_b, None, device, accelerator)
         if accelerator is None or accelerator.is_main_process:
             for folder in (store.folder, store.mirror):
@@ -455,3 +488,11 @@ def start_or_resume(
         if accelerator is not None:
             accelerator.wait_for_everyone()
     return Trainer(model, batches_a, batches_b, config, device, accelerator)
+
+
+def _unfinished(saved: Checkpoint) -> bool:
+    """Whether there is something left of a run's minutes, or else of its steps."""
+    minutes = saved.extra.get("minutes")
+    if minutes is not None:
+        return float(saved.extra.get("spent_s", 0.0)) < 60.0 * float(minutes)
+    return saved.step < int(saved.extra.get("train", {}).get("steps", 0))

@@ -49,10 +49,8 @@ def main():
             faces = du.FaceDataset(folder / who, config.image_size, config.coverage)
             batches.append(du.endless_batches(faces, recipe.batch_size, seed=seed))
         trainer = du.Trainer(du.FaceSwapAutoencoder(config), *batches, recipe)
-        if not arguments.steps:
-            print(trainer.plan(arguments.minutes))
         began = time.monotonic()
-        for _ in trainer.run():
+        for _ in trainer.run(minutes=None if arguments.steps else arguments.minutes):
             pass
         print(f"{trainer.step} steps in {(time.monotonic() - began) / 60:.1f} minutes")
         swapper = du.Swapper(trainer.average, find)

@@ -7,7 +7,7 @@ import pytest
 from nbclient import NotebookClient
 
 PATH = Path(__file__).parents[2] / "notebooks" / "00_quickstart.ipynb"
-LOOP = "    for result in trainer.run():\n"
+LOOP = "    for _ in trainer.run(minutes=minutes):\n"
 STOP = "        if trainer.step == stop_at:\n            raise KeyboardInterrupt\n"
 
 
@@ -38,14 +38,15 @@ def test_an_interrupted_loop_goes_on_and_a_lost_kernel_takes_up_the_last_save(
     loop = cells[at].replace(LOOP, LOOP + STOP)
     tell = "print(trainer.step, len(snapshots), store.entries()[-1].step)"
     cut = {"tags": ["raises-exception"]}
-    first = [code("every, stop_at = 5, 18"), code(loop, **cut), code(tell)]
+    first = [code("every, stop_at = 0.0, 18"), code(loop, **cut), code(tell)]
     second = [code("stop_at = 29"), code(loop, **cut), code(tell)]
     done = run([*before, *first, *second])[len(before) :]
     assert [done[i].outputs[-1].ename for i in (1, 4)] == ["KeyboardInterrupt"] * 2
-    assert numbers(done[2]) == [18, 3, 15]  # the picture before the first step is one, too
-    assert numbers(done[5]) == [29, 5, 25]  # nothing was begun anew
+    assert numbers(done[2]) == [18, 18, 17]  # the picture before the first step is one, too
+    assert numbers(done[5]) == [29, 28, 28]  # nothing was begun anew
     for i in (1, 4):  # the grid and the curve, drawn over and over again
         assert sum("image/png" in o.get("data", {}) for o in done[i].outputs) == 2
 
-    begun_at, steps = numbers(run([*before, code("print(begun_at, trainer.config.steps)")])[-1])
-    assert begun_at == 25 + 5 < steps  # five steps were timed
+    told = code("print(begun_at, round(trainer.clock.spent_s), round(trainer.clock.left_s))")
+    begun_at, spent_s, left_s = numbers(run([*before, told])[-1])
+    assert begun_at == 28 and 0 < spent_s < 300 and abs(spent_s + left_s - 300) <= 1

@@ -269,6 +269,14 @@ def test_widgets_and_calls_do_the_same(panel):
     assert np.array_equal(shown(panel), panel.look().image)
 
 
+def test_a_panel_of_a_hardly_trained_network_says_so(model, landmarks, tmp_path):
+    for score, said in ((None, False), (24.0, False), (18.5, True)):
+        model.held_out_db = score
+        swapper = Swapper(model, landmarks, UNCOVERED, "cpu")
+        panel = SwapPanel(CLIP, swapper, tmp_path / "swap.mp4")
+        assert ("Careful: this network is hardly trained: 18.5 dB" in texts(panel)) == said
+
+
 def test_every_control_has_a_text_and_the_panel_is_narrow_enough(panel):
     kinds = ("Slider", "Dropdown", "Checkbox", "Button")
     controls = [w for w in walk(panel.box) if type(w).__name__.endswith(kinds)]

@@ -229,9 +229,53 @@ def test_minutes_decide_how_long_a_run_is_and_prolong_a_finished_one(make):
     panel = make(minutes=0.02)
     began = time.monotonic()
     first = panel.run()
-    assert first.state == "finished" and 5 < first.steps < 1_000_000
+    assert first.state == "finished" and 0 < first.steps < 1_000_000
     assert time.monotonic() - began < 20
     assert panel.run().step > first.step
+
+
+def test_a_pause_does_not_count_among_the_minutes(make):
+    panel = make(minutes=5.0)
+    assert "ready: step 0, 0.0 of 5 min" in str(panel.status) and panel.status.minutes == 5.0
+    panel.start()
+    assert until(lambda: panel.step >= 3)
+    panel.pause()
+    held = panel.status
+    time.sleep(1.5)
+    panel.start()
+    assert until(lambda: panel.step >= held.step + 3)
+    began = time.monotonic()
+    panel.stop()
+    assert time.monotonic() - began < 1.0
+    assert held.eta_s - 1.0 < panel.status.eta_s < held.eta_s < 300.0
+    again = make()  # a panel of the same run knows how much is left
+    assert again.status.minutes == 5.0
+    assert again.status.eta_s == pytest.approx(panel.status.eta_s)
+
+
+def test_stop_is_obeyed_at_once_at_the_start_too(make):
+    for _ in range(3):
+        panel = make(minutes=5.0)
+        began = time.monotonic()
+        panel.start()
+        panel.stop()
+        assert time.monotonic() - began < 1.0
+        assert panel.status.state == "stopped" and panel.store.latest().step == panel.step
+        assert panel.status.minutes == 5.0
+
+
+def test_the_last_score_and_save_are_within_the_minutes(make, monkeypatch):
+    panel, begins = make(minutes=0.1), []
+    evaluate = panel.trainer.evaluate
+
+    def slowly(*held):
+        begins.append(time.monotonic())
+        time.sleep(0.6)
+        return evaluate(*held)
+
+    monkeypatch.setattr(panel.trainer, "evaluate", slowly)
+    assert panel.run().state == "finished"
+    assert len(begins) > 2 and begins[-1] - begins[0] < 6.0  # it ends at the minutes' end
 
 
 def test_wrong_numbers_are_told(make):
@@ -301,7 +345,7 @@ def project(crops, tmp_path):
     return made
 
 
-NETWORK = NetworkChoice(image_size=64, minutes=0.01)
+NETWORK = NetworkChoice(image_size=64, minutes=0.05)
 SETTINGS = TrainConfig(batch_size=2)
 
 
@@ -312,6 +356,7 @@ def test_one_call_begins_joins_and_resumes(project):
     assert train(project, NETWORK, SETTINGS) is panel
     with pytest.raises(RuntimeError, match="trained with other settings"):
         train(project, NETWORK, TrainConfig(batch_size=4))
+    assert until(lambda: panel.step > 0)
     panel.pause()
     panel.stop()
     again = train(Project(project.root))  # as in a new kernel

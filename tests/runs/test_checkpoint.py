@@ -18,6 +18,7 @@ from deepfake_utils.consent import ConsentNote
 from deepfake_utils.devices import place
 from deepfake_utils.runs.checkpoint import (
     Checkpoint,
+    hardly_trained,
     load_checkpoint,
     save_checkpoint,
     weights_sha256,
@@ -114,6 +115,18 @@ def test_what_is_known_of_a_network_travels_with_it(tmp_path, model):
         assert loaded.model.usual_error_of("B") == 0.25
         # Notes in films that were signed before the measurement name these very weights.
         assert weights_sha256(loaded.model) == known
+
+
+def test_a_network_that_is_hardly_trained_is_said_to_be_so(path, model):
+    assert hardly_trained(model) is None  # not measured
+    for scores in (None, [], [[0, 13.0], [50, 22.0]], [[50, 29.0]], [[40, 13.0]]):
+        saved = Checkpoint(model, 50, extra={} if scores is None else {"scores": scores})
+        assert hardly_trained(saved.best_model()) is None  # the last one is of another step
+    saved = Checkpoint(model, 20, extra={"scores": [(0, 23.0), (20, 21.94)]})
+    assert hardly_trained(load_checkpoint(save_checkpoint(path, saved)).best_model()) == (
+        "this network is hardly trained: 21.9 dB on faces held out, below 22 dB; it draws a smear, "
+        "train it for longer"
+    )
 
 
 def test_the_file_is_replaced_whole(path, model):

@@ -225,7 +225,8 @@ def test_a_box_is_seen(moving, right):
 
 
 def test_without_a_truth_there_is_less_to_say(moving):
-    alone = score_swap(moving[0], moving[0], config=ALONE)
+    alone = score_swap(moving[0], moving[0], config=ALONE, caution="hardly trained")
+    assert alone.notes[0] == "Careful: hardly trained."
     assert not {"psnr", "ssim", "to_source"} & {row.measure.key for row in alone.rows}
     assert alone["pose"].value == pytest.approx(0.0, abs=1e-5)
     assert alone["shape"].value == 0.0

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from deepfake_utils.training.recipe import Pace, TrainConfig, plateaued, recipe
+from deepfake_utils.training.recipe import TrainConfig, plateaued, recipe
 
 
 def test_learning_rate_rises_then_falls():
@@ -25,17 +25,6 @@ def test_each_preset_has_a_recipe():
     assert recipe("quick").learning_rate > recipe("original").learning_rate
     with pytest.raises(ValueError, match=r"expected a preset of .*, got 'huge'"):
         recipe("huge")
-
-
-def test_pace_says_what_fits():
-    pace = Pace(seconds_per_step=0.5, faces_per_step=32, steps_left=600)
-    assert pace.images_per_second == 64.0
-    assert pace.eta_s == 300.0
-    assert pace.steps_in(90) == 10_800
-    assert str(pace) == (
-        "64 images a second: 5 min to go for 600 steps; 10800 steps fit into 90 minutes, 86400 "
-        "into 12 hours"
-    )
 
 
 def test_a_plateau_is_seen_and_slow_gains_are_not_mistaken_for_one():

@@ -67,6 +67,16 @@ def test_some_steps_and_some_more_are_all_the_steps(tmp_path, crops, tiny, worke
     assert same_run(again.checkpoint(), straight.checkpoint())
 
 
+def test_a_run_that_was_saved_before_its_first_step_is_begun(tmp_path, crops, tiny):
+    straight = Trainer(FaceSwapAutoencoder(tiny), *sources(crops), PLAIN, "cpu")
+    first = Trainer(FaceSwapAutoencoder(tiny), *sources(crops), PLAIN, "cpu")
+    path = save_checkpoint(tmp_path / "run.safetensors", first.checkpoint())
+    again = Trainer.resume(load_checkpoint(path), *sources(crops), device="cpu")
+    for trainer in (straight, again):
+        list(trainer.run(2))
+    assert same_run(again.checkpoint(), straight.checkpoint())
+
+
 SCRIPT = """
 import sys, torch
 from pathlib import Path
@@ -213,8 +223,16 @@ store = du.CheckpointStore(folder)
 trainer = du.start_or_resume(
     store, du.FaceSwapAutoencoder(network), *sources(crops), PLAIN, accelerator=accelerator
 )
-list(trainer.run(steps))
+if steps:
+    list(trainer.run(steps))
+else:  # by the clock; the second process's is far behind
+    if not accelerator.is_main_process:
+        trainer.clock.now = lambda: 0.0
+    list(trainer.run(minutes=0.08))
+    assert trainer.finished and list(trainer.run()) == []
+    Path(folder, f"{accelerator.process_index}.txt").write_text(str(trainer.step))
 trainer.save(store)
+accelerator.end_training()  # a process that just ends may take the other one's last message with it
 """
 
 
@@ -256,6 +274,16 @@ def test_two_processes_train_as_one_and_checkpoints_move_between_them(tmp_path, 
     together = store.latest()
     assert together.step == 12
     assert_close(straight.history, [tuple(row) for row in together.history.tolist()])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="gloo on the loop-back device")
+def test_two_processes_of_a_run_in_minutes_stop_at_the_same_step(tmp_path, crops):
+    pytest.importorskip("accelerate")
+    (run := tmp_path / "run").mkdir()
+    two_processes(crops, run, 0, tmp_path)
+    first, second = (int((run / f"{index}.txt").read_text()) for index in range(2))
+    assert first == second > 1
+    assert CheckpointStore(run).latest().extra["spent_s"] >= 60.0 * 0.08
 
 
 def test_processes_need_batches_that_can_be_shared(crops, tiny):
