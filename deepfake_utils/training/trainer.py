@@ -17,7 +17,7 @@ import logging
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -153,8 +153,8 @@ class Trainer:
                 "learning_rate or precision='float32', and look for broken pictures among the faces"
             )
         self.step += 1
+        rate = self.config.rate_at(self.step, self._time_passed) * self._caution
         for group in self.optimizer.param_groups:
-            rate = self.config.rate_at(self.step, self._time_passed) * self._caution
             group["lr"] = rate * group["share"]
         self.gradients.apply()
         self.faces_per_step = (len(a.warped) + len(b.warped)) * self.processes
