@@ -6,6 +6,7 @@ seconds. A code is what the encoder makes of a face, `AutoencoderConfig.code_siz
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import cv2
@@ -252,4 +253,25 @@ def plot_idea(shown: Image, code: Array, asked: Image) -> Figure:
     axis.text(6.8, 2.65, "whom to draw", ha="center", color="tab:red", fontsize=10)
     axis.set(xlim=(-0.1, 10.1), ylim=(0.1, 3.0), aspect="equal")
     axis.set_axis_off()
+    return figure
+
+
+def plot_likeness(tables: Mapping[str, Array]) -> Figure:
+    """Tables of `likeness` side by side, on one scale from -1 to 1.
+
+    Args:
+        tables: title -> (moments of A, moments of B).
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if not tables:
+        raise ValueError("expected at least one table, got none")
+    figure = blank_figure(4.3 * len(tables) + 0.6, 4.3)
+    axes = figure.subplots(1, len(tables), squeeze=False)[0]
+    for axis, (title, table) in zip(axes, tables.items(), strict=True):
+        drawn = axis.imshow(table, cmap="viridis", vmin=-1.0, vmax=1.0)
+        axis.set_title(title, fontsize=10)
+        axis.set(xlabel="moment, B", ylabel="moment, A")
+    figure.colorbar(drawn, ax=list(axes), label="cosine of the two codes", shrink=0.85)
     return figure

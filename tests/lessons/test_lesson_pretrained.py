@@ -16,6 +16,7 @@ from deepfake_utils.lessons.pretrained import (
     layers_of,
     likeness,
     plot_idea,
+    plot_likeness,
     read_across,
     same_moments,
     texture_image,
@@ -132,3 +133,14 @@ def test_the_idea_is_drawn_from_what_it_is_given(moments):
     drawn = [np.asarray(image.get_array()) for image in axis.images]
     assert np.array_equal(drawn[0], shown) and np.array_equal(drawn[2], asked)
     assert sorted(drawn[1].ravel()) == list(range(32))
+
+
+def test_tables_are_seen_on_one_scale():
+    tables = {"one": np.eye(4), "two": -0.1 * np.eye(3)}
+    figure = plot_likeness(tables)
+    for axis, (title, table) in zip(figure.axes, tables.items(), strict=False):
+        assert axis.get_title() == title
+        assert np.array_equal(np.asarray(axis.images[0].get_array()), table)
+        assert axis.images[0].get_clim() == (-1.0, 1.0)
+    with pytest.raises(ValueError, match="at least one table"):
+        plot_likeness({})
