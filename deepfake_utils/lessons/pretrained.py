@@ -88,7 +88,7 @@ def draw_codes(model: FaceSwapAutoencoder, codes: torch.Tensor, identity: Identi
     return cast(torch.Tensor, model.decoders[identity](maps)[:, :3])
 
 
-def likeness(one: torch.Tensor, other: torch.Tensor) -> Array:
+def likeness(one: torch.Tensor, other: torch.Tensor, without: int = 0) -> Array:
     """How alike two people's codes are, moment by moment: the cosine between them.
 
     Each person's mean code is taken off first: how somebody looks shifts all of their codes alike,
@@ -97,12 +97,16 @@ def likeness(one: torch.Tensor, other: torch.Tensor) -> Array:
     Args:
         one: (N, C), codes of one person.
         other: (M, C), codes of the other.
+        without: so many of the directions in which the codes of both vary most are left out; the
+            first is usually where the head looks, beside which all else hardly counts.
 
     Returns:
         (N, M), -1 to 1.
     """
     centred = [(codes - codes.mean(0)).double() for codes in (one, other)]
-    return F.cosine_similarity(centred[0][:, None], centred[1][None], dim=2).numpy()
+    axes = torch.linalg.svd(torch.cat(centred), full_matrices=False)[2][:without]
+    first, second = (codes - codes @ axes.T @ axes for codes in centred)
+    return F.cosine_similarity(first[:, None], second[None], dim=2).numpy()
 
 
 def read_across(one: torch.Tensor, other: torch.Tensor, values: Array, ridge: float = 0.1) -> float:

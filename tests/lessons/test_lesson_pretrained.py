@@ -72,6 +72,16 @@ def test_likeness_does_not_see_what_shifts_all_codes_of_a_person():
     assert abs(likeness(one, torch.randn(6, 20)).diagonal().mean()) < 0.5
 
 
+def test_likeness_can_leave_out_what_varies_most():
+    turn = torch.randn(8, 1) * torch.randn(20) * 10.0
+    one, other = (turn + torch.randn(8, 20) for _ in "ab")
+    assert likeness(one, other).diagonal().mean() > 0.9
+    assert abs(likeness(one, other, without=1).diagonal().mean()) < 0.5
+    mouth = torch.randn(8, 20)
+    finer = likeness(turn + mouth, 2.0 * turn + mouth, without=1)
+    assert finer.diagonal().mean() > 0.9
+
+
 def test_a_line_reads_another_person_as_far_as_the_codes_mean_the_same(rng):
     values = rng.standard_normal(40)
     way = torch.randn(30)
