@@ -25,7 +25,7 @@ from .files import read_tensors, sha256_of
 from .settings import Settings, setting
 
 PRETRAINED = Path(__file__).parent / "data/pretrained/sharp_128.safetensors"
-PRETRAINED_SHA256 = "ba58a4b7081c3ae83be51d2abd4e9cc32e2c6416b188565e3e2719a613bcc2d9"
+PRETRAINED_SHA256 = "d30ed6804caadee01cb029ec979169b98f1d237919d5ad4ecd5c7441c3643991"
 PRETRAINED_FORMAT = "deepfake-utils-start-1"
 
 Preset = Literal["sharp", "quick", "original"]
