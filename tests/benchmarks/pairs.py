@@ -99,13 +99,17 @@ def sample_pair(folder):
 
 def train(folder, network, recipe, minutes=None):
     """A trainer that has trained on a pair's faces."""
-    model, batches = network.build(), []
+    model, batches, held = network.build(), [], []
     for seed, who in enumerate("ab"):
-        faces = du.FaceDataset(folder / who, model.config.image_size, model.config.coverage)
+        learned, rest = du.load_faces(folder / who).split(0.05)
+        size, coverage = model.config.image_size, model.config.coverage
+        faces = du.FaceDataset(learned, size, coverage)
         batches.append(du.endless_batches(faces, recipe.batch_size, seed=seed))
+        held.append(du.FaceDataset(rest, size, coverage).still())
     trainer = du.Trainer(model, *batches, recipe)
     for _ in trainer.run(minutes=minutes):
         pass
+    trainer.evaluate(*held)  # tells the swap how unlike an uncovered face usually comes back
     return trainer
 
 
@@ -151,7 +155,7 @@ def score_pair(folder, network, recipe, minutes, out, config=None):
     rows = [np.hstack([clip[i] for i in moments]) for clip in (film, swapped, answer)]
     cv2.imwrite(str(out / "frames.png"), np.vstack(rows)[..., ::-1])
     more = {"own": own.mean_db, **parts_psnr(swapped, answer, points)}
-    more |= {"steps": steps, "seconds": took}
+    more |= {"held_out": trainer.scores[-1][1], "steps": steps, "seconds": took}
     return card, more
 
 
