@@ -25,7 +25,7 @@ from .files import read_tensors, sha256_of
 from .settings import Settings, setting
 
 PRETRAINED = Path(__file__).parent / "data/pretrained/sharp_128.safetensors"
-PRETRAINED_SHA256 = "d30ed6804caadee01cb029ec979169b98f1d237919d5ad4ecd5c7441c3643991"
+PRETRAINED_SHA256 = "3b138d8fb4ad6ff929cdeed70587434b44860c54b5f70dd4f2e04195d97cf555"
 PRETRAINED_FORMAT = "deepfake-utils-start-1"
 
 Preset = Literal["sharp", "quick", "original"]
