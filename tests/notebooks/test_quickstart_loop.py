@@ -40,12 +40,13 @@ def test_an_interrupted_loop_goes_on_and_a_lost_kernel_takes_up_the_last_save(
     cut = {"tags": ["raises-exception"]}
     first = [code("every, stop_at = 0.0, 18"), code(loop, **cut), code(tell)]
     second = [code("stop_at = 29"), code(loop, **cut), code(tell)]
-    done = run([*before, *first, *second])[len(before) :]
+    executed = run([*before, *first, *second])
+    pictures, done = executed[len(before) - 1], executed[len(before) :]
     assert [done[i].outputs[-1].ename for i in (1, 4)] == ["KeyboardInterrupt"] * 2
     assert numbers(done[2]) == [18, 18, 17]  # the picture before the first step is one, too
     assert numbers(done[5]) == [29, 28, 28]  # nothing was begun anew
-    for i in (1, 4):  # the grid and the curve, drawn over and over again
-        assert sum("image/png" in o.get("data", {}) for o in done[i].outputs) == 2
+    # The grid and the curve, drawn over and over again.
+    assert sum("image/png" in output.get("data", {}) for output in pictures.outputs) == 2
 
     told = code("print(begun_at, round(trainer.clock.spent_s), round(trainer.clock.left_s))")
     begun_at, spent_s, left_s = numbers(run([*before, told])[-1])
