@@ -66,10 +66,10 @@ def _statistics(
     image: NDArray[np.float32], weight: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Weighted mean (3,) and covariance (3, 3) of an image's channels; the weights sum to 1."""
-    flat, share = image.reshape(-1, 3), weight.reshape(-1, 1)
-    mean = (flat * share).sum(axis=0)
+    flat, share = image.reshape(-1, 3), weight.ravel()
+    mean = share @ flat
     off = flat - mean
-    return mean, (off * share).T @ off
+    return mean, (off.T * share) @ off
 
 
 def _match_lab(face: Image, reference: Image, weight: NDArray[np.float32]) -> Image:
@@ -131,8 +131,9 @@ def _move(
     """
     mean = statistics[0]
     inside = weight > 0.5 * weight.max()
-    white = _brightest(face, inside, grey)[0] * grey
+    # The brighter of both, so that white stays white while the drawn or the filmed face shows none.
     top, film_white = _brightest(film, inside, grey)
+    white = max(top, _brightest(face, inside, grey)[0]) * grey
     mapped = matrix @ (white - mean) + wanted_mean
     led = np.clip(film_white, np.minimum(white, mapped), np.maximum(white, mapped))
     moved = _affine(face, matrix, wanted_mean - matrix @ mean)
