@@ -143,10 +143,11 @@ def _move(
     normal = np.linalg.solve(covariance + np.eye(3), away)  # 1: no spread is below a level or two
     square = max(float(normal @ away), 1e-6)
     edge = SKIN_SPREADS / np.sqrt(square)  # share of the way to white that may still be skin
-    if edge < 0.9:
-        normal = normal[None] / (square * (1.0 - edge))
-        share = _affine(face, normal, -normal @ skin - edge / (1.0 - edge))
-        moved += np.clip(share, 0.0, 1.0)[..., None] * np.float32(led - mapped)
+    rise = max(
+        1.0 - edge, 0.5
+    )  # a skin that is hardly darker than white is changed less, not at once
+    share = _affine(face, normal[None] / (square * rise), -(normal @ skin / square + edge) / rise)
+    moved += np.clip(share, 0.0, 1.0)[..., None] * np.float32(led - mapped)
 
     # What is still brighter than the film's brightest is pressed into the upper half of its lights.
     light = _lightness(moved, grey)
