@@ -23,9 +23,7 @@ from ..images import Image, Mask, check_image, check_one_of
 
 ColourMatch = Literal["lab", "covariance", "histogram", "none"]
 
-BRIGHTEST = (
-    0.995  # quantile of lightness that counts as a face's white: a third of both eyes' white
-)
+BRIGHTEST = 0.995  # quantile of lightness that counts as a face's white: less than open eyes show
 SKIN_SPREADS = 2.0  # how far from the mean towards white is still skin, in spreads of the skin
 LAB_GREY = np.array([1.0, 0.0, 0.0], np.float32)  # the colour without hue whose lightness is 1
 RGB_GREY = np.ones(3, np.float32)
