@@ -87,3 +87,72 @@ def test_histograms_become_equal(rng):
 def test_an_unknown_way_says_so(picture):
     with pytest.raises(ValueError, match=r"how: expected one of .*'covariance'.*, got 'magic'"):
         match_colour(picture, picture, np.ones((64, 64), np.float32), "magic")
+
+
+FAIR, DARK = (200, 160, 138), (92, 58, 46)
+LINEAR = pytest.mark.parametrize("how", ["lab", "covariance"])
+EVERYWHERE = np.ones((128, 128), np.float32)
+
+
+def portrait(rng, skin, open_share=1.0):
+    """A plain skin with shading and, as far as it is open, a white eye; where that is white."""
+    shading = smooth(rng, 128)[..., :1] / 127.5
+    image = np.float32(skin) * (0.7 + 0.3 * shading)
+    white = np.zeros((128, 128), bool)
+    white[40 : 40 + round(16 * open_share), 50:80] = True  # 3 % when open
+    image[white] = 215.0
+    return np.uint8(cv2.GaussianBlur(image, (0, 0), 0.7)), white
+
+
+def lightness(image):
+    return cv2.cvtColor(image.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)[..., 0]
+
+
+@LINEAR
+@pytest.mark.parametrize(("skin", "film_skin"), [(DARK, FAIR), (FAIR, DARK)])
+def test_eyes_keep_their_white_whatever_the_skin(rng, skin, film_skin, how):
+    (face, white), (film, _) = portrait(rng, skin), portrait(rng, film_skin)
+    matched = match_colour(face, film, EVERYWHERE, how)
+    inside = cv2.erode(np.uint8(white), np.ones((5, 5))) > 0
+    assert np.abs(lightness(matched)[inside] - lightness(film)[inside]).max() < 12  # of 100
+    assert np.ptp(matched[inside].astype(int), axis=1).max() < 30  # without a hue
+    skins = [lab_mean_and_spread(image, ~white)[0] for image in (matched, film)]
+    assert np.abs(skins[0] - skins[1]).max() < 3
+
+
+@LINEAR
+def test_a_dark_face_does_not_outshine_a_fair_film(rng, how):
+    face, _ = portrait(rng, DARK)
+    for open_share in (0.0, 1.0):
+        film, _ = portrait(rng, FAIR, open_share)
+        matched = match_colour(face, film, EVERYWHERE, how)
+        tops = [np.percentile(lightness(image), 99.5) for image in (matched, film)]
+        assert tops[0] < tops[1] + 1.0
+        assert (matched == 255).mean() < 0.002
+        by_histogram = match_colour(face, film, EVERYWHERE, "histogram")
+        assert (by_histogram.max(axis=(0, 1)) <= film.max(axis=(0, 1))).all()
+
+
+@LINEAR
+def test_with_skins_of_one_tone_the_light_is_all(rng, how):
+    film, _ = portrait(rng, FAIR)
+    for light in ((0.6, 0.6, 0.6), (0.9, 0.75, 0.6)):
+        matched = match_colour(np.uint8(film * np.float32(light)), film, EVERYWHERE, how)
+        assert np.abs(matched.astype(int) - film).mean() < 4
+
+
+@LINEAR
+@pytest.mark.parametrize(("skin", "film_skin"), [(DARK, FAIR), (FAIR, DARK)])
+def test_neither_skin_nor_white_jumps_while_eyes_close(skin, film_skin, how):
+    mask = EVERYWHERE.copy()
+    mask[112:] = 0.0
+    found = []
+    for open_share in np.linspace(1.0, 0.0, 9):
+        face, _ = portrait(np.random.default_rng(1), skin, open_share)
+        film, _ = portrait(np.random.default_rng(2), film_skin, open_share)
+        face[112:] = 215  # not looked at: shows what becomes of white
+        light = lightness(match_colour(face, film, mask, how))
+        found.append((light[64:112].mean(), light[112:].mean()))
+    steps = np.abs(np.diff(found, axis=0))
+    assert steps[:, 0].max() < 1.0
+    assert steps[:6, 1].max() < 4.0  # down to a quarter open
