@@ -99,7 +99,7 @@ def test_quickstart_leaves_what_it_promises(quickstart):
     summary = json.loads((output / "summary.json").read_text())
     store = CheckpointStore(output / "run")
     assert store.latest().step == summary["steps"]
-    assert store.best().best_model().config.image_size == 96
+    assert store.best().best_model().config.image_size == 128
     assert len(list((output / "faces" / "a").glob("*.png"))) == 35
 
 
