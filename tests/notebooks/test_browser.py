@@ -83,7 +83,7 @@ def test_training_is_set_started_watched_and_stopped(show):
     grid = panel.locator("img").first
 
     def step():
-        return int(re.search(r"step (\d+) of", panel.inner_text())[1])
+        return int(re.search(r"step (\d+), ", panel.inner_text())[1])
 
     untrained, began = notebook.picture(grid), step()
     notebook.press("Start")

@@ -59,7 +59,9 @@ def test_its_first_code_turns_two_clips_into_a_swap(tmp_path, monkeypatch):
     shutil.copy(clips.person_a, tmp_path / "a.mp4")
     shutil.copy(clips.person_b, tmp_path / "b.mp4")
     monkeypatch.chdir(tmp_path)
-    assert "run(2000)" in CODE[0] and 'basis="consent"' in CODE[0]
-    text = CODE[0].replace("run(2000)", "run(2)").replace('basis="consent"', 'basis="synthetic"')
+    assert "run(minutes=5)" in CODE[0] and 'basis="consent"' in CODE[0]
+    text = (
+        CODE[0].replace("run(minutes=5)", "run(2)").replace('basis="consent"', 'basis="synthetic"')
+    )
     exec(compile(text, "README.md", "exec"), {})
     assert read_provenance("swap.mp4").sound
