@@ -401,17 +401,24 @@ def _make_pairs(
     """(B, 4 or 5, M, M) in 0..1 and (B, 68, 2) in -1..1 -> training pairs."""
     pair = warp_batch(fine, warps, dataset.size, dataset.view, config, planes=3)
     if points is not None:
-        points = _cut_points(points, pair.matrix)
+        points = cut_points(points, pair.matrix)
     target, weight, mask = pair.target[:, :3], pair.target[:, 3:4], pair.target[:, 4:]
     return Batch(
         pair.warped, target, weight * (255.0 / 64.0), mask if mask.shape[1] else None, points
     )
 
 
-def _cut_points(points: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """Landmarks in the crop, -1..1 -> in the target cut from it by `matrix`, 0..1.
+def cut_points(points: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """Landmarks of crops, where they are in the targets cut from them.
 
     Those of a mirrored face change their numbers: its left eye is drawn where the right one was.
+
+    Args:
+        points: (B, 68, 2) float, (x, y) in the crop, -1..1 from edge to edge.
+        matrix: (B, 2, 3) float, maps places of the target, -1..1, to places of the crop.
+
+    Returns:
+        (B, 68, 2) float, (x, y) in the target, 0..1 from edge to edge.
     """
     linear, shift = matrix[:, :, :2], matrix[:, :, 2]
     cut = torch.linalg.solve(linear, (points - shift[:, None]).transpose(1, 2)).transpose(1, 2)

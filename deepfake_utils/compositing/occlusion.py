@@ -20,6 +20,7 @@ from ..losses import SSIM_WINDOW, ssim_map
 REACH = 0.04  # of the average, as a share of the picture's side: larger than a pupil or a tooth
 SOFT = 0.1  # from wholly visible to wholly covered it is twice this
 NOTICED = (0.02, 0.045)  # share of the face beside eyes and mouth: less covers nothing, more counts
+BESIDE = 0.08  # of the average that tells what lies beside eyes and mouth, as REACH
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
@@ -52,7 +53,7 @@ def visible(
     """How far each pixel of a face is uncovered.
 
     Eyes and mouth come back less surely than the rest (teeth, a tongue, a blink). So they count as
-    covered only where some of the face beside them is, too: a hand is larger than either.
+    covered only as far as the face right beside them is, too: a hand is larger than either.
 
     Args:
         faces: (B, 3, S, S) float in 0..1, as filmed.
@@ -80,6 +81,12 @@ def visible(
     beside = inside if changing is None else inside * (1.0 - changing)
     share = (cover * beside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1.0)  # (B,)
     counts = ((share - NOTICED[0]) / (NOTICED[1] - NOTICED[0])).clamp(0.0, 1.0)
+    if changing is not None:
+        near = _blur(torch.cat([cover * beside, beside]), BESIDE * faces.shape[-1])
+        around, room = near.tensor_split(2)  # how much of the face around is covered, and is there
+        cover = cover * (
+            1.0 - changing * (1.0 - 2.0 * around / room.clamp(min=1e-3)).clamp(0.0, 1.0)
+        )
     return 1.0 - counts[:, None, None] * cover
 
 

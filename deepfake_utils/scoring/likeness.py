@@ -51,7 +51,7 @@ def inner_face_psnr(
     Raises:
         TypeError, ValueError: if an image or a set of points has a wrong type or shape.
     """
-    matched, wanted, inside = _side_by_side(swapped, target_points, truth, truth_points)
+    matched, wanted, inside = laid_onto_truth(swapped, target_points, truth, truth_points)
     error = float(np.square(matched[inside] - wanted[inside]).mean())
     return 10.0 * float(np.log10(255.0**2 / max(error, 1e-10)))
 
@@ -70,7 +70,7 @@ def inner_face_ssim(
     Raises:
         TypeError, ValueError: as `inner_face_psnr`.
     """
-    matched, wanted, inside = _side_by_side(swapped, target_points, truth, truth_points)
+    matched, wanted, inside = laid_onto_truth(swapped, target_points, truth, truth_points)
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     x, y = (
@@ -157,13 +157,17 @@ def shape_error(points: Points, wanted: Points) -> float:
     return 100.0 * float(apart.mean()) / outer_eye_distance(wanted)
 
 
-def _side_by_side(
+def laid_onto_truth(
     swapped: Image, target_points: Points, truth: Image, truth_points: Points
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], Mask]:
-    """The swap laid onto the truth in its colours, the truth, and the inner face's pixels.
+    """The swap as it is compared with the truth; arguments are those of `inner_face_psnr`.
 
     Returns:
-        Two pictures (H, W, 3) in 0..255 and (H, W).
+        The swap laid onto the truth in its colours, and the truth, both (H, W, 3) float64 in
+        0..255; and where the inner face is, (H, W) bool.
+
+    Raises:
+        TypeError, ValueError: as `inner_face_psnr`.
     """
     check_image(swapped, "swapped")
     check_image(truth, "truth")

@@ -27,7 +27,7 @@ import deepfake_utils as du
 from deepfake_utils.consent import Subject
 from deepfake_utils.panels import NetworkChoice
 from deepfake_utils.samples import TEST_START_S
-from deepfake_utils.scoring.likeness import _side_by_side
+from deepfake_utils.scoring.likeness import laid_onto_truth
 from deepfake_utils.video import VideoWriter, read_frames
 
 FIRST_SEED = 900_000  # to 900_999, for nothing but this benchmark
@@ -118,7 +118,7 @@ def parts_psnr(swapped, truth, points):
     """Mean PSNR in dB of eyes and of mouth alone, laid onto the truth as the inner face is."""
     found = {"eyes": [], "mouth": []}
     for frame, at, answer, there in zip(swapped, points[0], truth, points[1], strict=True):
-        ours, wanted, _ = _side_by_side(frame, at, answer, there)
+        ours, wanted, _ = laid_onto_truth(frame, at, answer, there)
         for name, parts in (("eyes", (slice(36, 42), slice(42, 48))), ("mouth", (slice(48, 60),))):
             inside = np.zeros(frame.shape[:2], np.uint8)
             for part in parts:

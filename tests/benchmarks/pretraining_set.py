@@ -6,8 +6,9 @@
 Nobody in it exists. A scene (pose, expression, light, room) is played by `together` people, so that
 there is a right answer to "this face, as that person". Each face is found and aligned as one of a
 film would be. Seeds from 900,000 on are left to `pairs.py`.
-FOLDER gets images.npy (N, 176, 176, 3) uint8 RGB, points.npy (N, 68, 2) float32 in crop pixels,
-person.npy and scene.npy (N,) int32; where no face was found, person is -1.
+FOLDER gets images.npy (N, 176, 176, 3) uint8 RGB, points.npy and truth.npy (N, 68, 2) float32, the
+landmarks found and the true ones in crop pixels, person.npy and scene.npy (N,) int32; where no face
+was found, person is -1.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from numpy.lib.format import open_memmap
 
 import deepfake_utils as du
 from deepfake_utils.faces import align_face
+from deepfake_utils.umeyama import transform_points
 
 SIZE, COVERAGE = 176, 0.6
 FRAME, OVERSAMPLING, ZOOM = 200, 1.6, 1.3  # of the picture that a face is found in
@@ -38,17 +40,19 @@ def render_person(folder, model, seed, scenes):
     cv2.setNumThreads(1)
     mesh, find = HeadModel(model), du.MeshLandmarker()
     rows = slice(seed * len(scenes), (seed + 1) * len(scenes))
-    images, points, owner = (
-        open_memmap(folder / f"{name}.npy", "r+")[rows] for name in ("images", "points", "person")
+    images, points, truth, owner = (
+        open_memmap(folder / f"{name}.npy", "r+")[rows]
+        for name in ("images", "points", "truth", "person")
     )
     someone = Person(seed, mesh, varied=True)
     for row, scene in enumerate(scenes):
-        frame, _ = render(someone, Scene(int(scene), mesh), 0, FRAME, OVERSAMPLING, ZOOM)
+        frame, true = render(someone, Scene(int(scene), mesh), 0, FRAME, OVERSAMPLING, ZOOM)
         found = find(frame)
         owner[row] = seed if found else -1
         if found:
             face = align_face(frame, found[0], SIZE, COVERAGE)
             images[row], points[row] = face.image, face.landmarks
+            truth[row] = transform_points(true, face.matrix)
     return int((owner >= 0).sum())
 
 
@@ -71,6 +75,7 @@ def main():
     for name, shape, kind in (
         ("images", (count, SIZE, SIZE, 3), np.uint8),
         ("points", (count, 68, 2), np.float32),
+        ("truth", (count, 68, 2), np.float32),
         ("person", (count,), np.int32),
         ("scene", (count,), np.int32),
     ):

@@ -80,6 +80,17 @@ def test_a_mouth_that_comes_back_otherwise_is_covered_only_with_something_beside
     assert seen[:24].min() == 1.0
 
 
+def test_a_mouth_stays_visible_while_something_covers_another_part_of_the_face(pair):
+    face, redrawn = pair
+    changing = torch.zeros(1, 64, 64)
+    changing[:, 42:60, 16:48] = 1.0
+    for rows, columns in ((slice(47, 55), slice(25, 39)), (slice(0, 14), slice(4, 60))):
+        face[..., rows, columns] = 1.0 - redrawn[..., rows, columns].round()
+    seen = visible(face, redrawn, INSIDE, changing=changing)[0]
+    assert seen[4:9, 20:44].max() < 0.1
+    assert seen[44:58, 20:44].min() > 0.9
+
+
 def test_light_that_is_different_covers_nothing(pair):
     face, redrawn = pair
     warm = (face * torch.tensor([0.9, 0.75, 0.6])[:, None, None] + 0.05).clamp(0, 1)
