@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.detectors import blazeface as detector
 from deepfake_utils.images import Image, Points
 from deepfake_utils.landmarks import (
@@ -23,7 +24,6 @@ from deepfake_utils.landmarks import (
     NOSE,
     RIGHT_BROW,
     RIGHT_EYE,
-    MeshLandmarker,
     outer_eye_distance,
 )
 
