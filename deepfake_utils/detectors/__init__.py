@@ -1,8 +1,9 @@
 """What finds faces and their points in a picture; another landmark detector is a file beside these.
 
-`blazeface` finds faces, `facemesh` fits 468 points to one, `mesh` makes 68 of them. `fan` finds the
-68 points by another, slower network. `pose` says from the points which way a head is turned.
-`weights` checks the files of weights.
+`blazeface` finds faces, `facemesh` fits 468 points to one, `fitting` makes 68 of them and judges
+them, `following` goes through a film, `mesh` is all of this in one. `fan` finds the 68 points by
+another, slower network. `pose` says from the points which way a head is turned. `weights` checks
+the files of weights.
 """
 
 from .blazeface import Detection, FaceDetector
