@@ -19,6 +19,7 @@ from .weights import MESH_FILE, forward, read_model
 MESH_SIZE = 192  # side of the square that FaceMesh sees, pixels
 CROP_SCALE = 1.5  # FaceMesh was trained on crops 1.5 times the face's box
 MIN_PRESENCE = 0.5  # FaceMesh's own opinion that there is a face in the crop, 0..1
+FOREHEAD = 0.15  # height of the mesh above the 68 points, in their height
 FAINT = 0.1  # a presence below which there is none
 REFINE = 6  # passes that all but a few faces settle in
 SETTLED = 0.004  # of the face's size: a pass that moves the points by less on average is the last
@@ -49,16 +50,25 @@ class FaceMesh:
         self.refine = refine
         self._net = read_model(MESH_FILE, models_dir)
 
-    def __call__(self, frame: Image, detection: Detection) -> tuple[Points, float]:
+    def __call__(
+        self, frame: Image, detection: Detection, quarters: int = 0
+    ) -> tuple[Points, float]:
         """Fit the mesh to the face at `detection`.
+
+        Args:
+            frame: (H, W, 3) RGB uint8.
+            detection: where the face is.
+            quarters: by how many quarters of a turn its eyes are taken to be wrong.
 
         Returns:
             Points (468, 2) in frame pixels, and how sure the network is that they lie on a face,
             0..1.
         """
         low, high = detection.box.reshape(2, 2)
-        turn = _upright(detection.points[1] - detection.points[0])
-        crop = _crop_to_frame((low + high) / 2, float((high - low).max()), turn)
+        turn = upright(detection.points[1] - detection.points[0])
+        turn = turn @ np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), quarters)
+        side = CROP_SCALE * float((high - low).max())
+        crop = square_to_frame((low + high) / 2, side, turn, MESH_SIZE)
         return self._settle(frame, crop)
 
     def again(self, frame: Image, points: Points, settled: float) -> tuple[Points, float]:
@@ -94,13 +104,6 @@ class FaceMesh:
             before, (points, presence) = points, self._run(frame, crop_around(points))
         return points, presence
 
-    def turned(self, frame: Image, points: Points) -> tuple[Points, float]:
-        """Fit the mesh to the face at the place of a fit before, (468, 2), but the other way up."""
-        to_frame = crop_around(points)
-        to_frame[:, 2] += to_frame[:, :2].sum(axis=1) * (MESH_SIZE - 1)
-        to_frame[:, :2] *= -1.0
-        return self._settle(frame, to_frame)
-
     def mirrored(self, frame: Image, points: Points) -> Points:
         """Fit the mesh to the mirror image of a face whose points are known.
 
@@ -124,7 +127,7 @@ class FaceMesh:
         return points @ to_frame[:, :2].T + to_frame[:, 2], float(presence)
 
 
-def _upright(eyes: NDArray[np.float64]) -> NDArray[np.float64]:
+def upright(eyes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rotation (2, 2), head's axes -> frame's; `eyes` (2,) goes from one eye to the other."""
     cos, sin = eyes / max(float(np.linalg.norm(eyes)), 1e-6)
     return np.array([[cos, -sin], [sin, cos]])
@@ -148,32 +151,33 @@ def cut_crop(frame: Image, to_frame: NDArray[np.float64], size: int) -> Image:
 
 
 def crop_around(points: Points, size: int = MESH_SIZE) -> NDArray[np.float64]:
-    """The crop that FaceMesh wants around a mesh (468, 2) fitted before: (2, 3), crop -> frame.
+    """The crop that FaceMesh wants around a face fitted before: (2, 3), crop -> frame.
 
     Args:
-        points: (468, 2) in frame pixels.
+        points: (468, 2) of a mesh, or (68, 2), in frame pixels.
         size: of the crop, pixels.
     """
-    turn = _upright(points[_EYE_CORNERS[1]] - points[_EYE_CORNERS[0]])
+    right, left = (36, 45) if len(points) == 68 else _EYE_CORNERS
+    turn = upright(points[left] - points[right])
     turned = points @ turn  # in the axes of the head
     low, high = turned.min(axis=0), turned.max(axis=0)
-    return _crop_to_frame(turn @ (low + high) / 2, float((high - low).max()), turn, size)
+    if len(points) == 68:  # they end at the brows, the mesh at the hair
+        low[1] -= FOREHEAD * (high[1] - low[1])
+    side = CROP_SCALE * float((high - low).max())
+    return square_to_frame(turn @ (low + high) / 2, side, turn, size)
 
 
-def _crop_to_frame(
-    centre: NDArray[np.float64],
-    side: float,
-    turn: NDArray[np.float64],
-    size: int = MESH_SIZE,
+def square_to_frame(
+    centre: NDArray[np.float64], side: float, turn: NDArray[np.float64], size: int
 ) -> NDArray[np.float64]:
-    """Matrix (2, 3), crop -> frame, of the turned square that FaceMesh wants around a face.
+    """Matrix (2, 3), crop -> frame, of a turned square.
 
     Args:
-        centre: of the face, (2,) in frame pixels.
-        side: the longer side of the face's box, frame pixels.
+        centre: (2,) in frame pixels.
+        side: in frame pixels.
         turn: rotation (2, 2), crop's axes -> frame's.
         size: of the crop, pixels.
     """
-    linear = turn * (CROP_SCALE * max(side, 1.0) / size)
+    linear = turn * (max(side, 1.0) / size)
     middle = np.full(2, (size - 1) / 2)
     return np.concatenate([linear, (centre - linear @ middle)[:, None]], axis=1)

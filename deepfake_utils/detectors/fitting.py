@@ -19,9 +19,10 @@ from .weights import SHORT_FILE
 
 # Chosen on rendered heads of all sizes, rolls and yaws, fitted as they stand and upside down, and
 # on what BlazeFace takes for faces in real pictures without one: of 600 wrong fits none is above
-# the first, of 350 right ones 4 % are below, most of them turned away by 60 degrees and more.
+# the first, of 350 right ones 6 % are below, most of them turned away by 60 degrees and more.
 MIN_CONFIDENCE = 0.42
-SURE = 0.6  # below this, the face is fitted the other way up as well
+AHEAD = 0.26  # outer corners of the eyes apart, in sides of the crop: less in a head turned away
+SURE = 0.6  # below this, the face is fitted the other ways up as well
 NOSE_TIP = 30
 SAME = 0.5  # meshes whose boxes share more than this part of their union lie on one face
 FOLLOWED = 0.02  # of a face's size: what it may move from frame to frame for one pass to do
@@ -50,8 +51,8 @@ class FaceFitter:
 
     FaceMesh finds a face in anything, and upside down in one that it is shown upside down. So each
     fit is judged by FaceMesh's own presence, by how well the mirrored face gives the same points,
-    and by BlazeFace, short range: shown the face turned upright by the fit, it must find eyes, nose
-    and mouth where the fit has them.
+    by how far the head is turned away, and by BlazeFace, short range: shown the face turned upright
+    by the fit, it must find eyes, nose and mouth where the fit has them.
     """
 
     def __init__(
@@ -94,11 +95,13 @@ class FaceFitter:
 
     def fit(self, frame: Image, detection: Detection) -> Fit | None:
         """Fit one detection in a frame (H, W, 3); None if it is no face, or not to be fitted."""
-        fit = self._judge(frame, *self._mesh(frame, detection))
-        if fit.face.confidence < SURE:
-            turned = self._judge(frame, *self._mesh.turned(frame, fit.mesh))
-            fit = max(fit, turned, key=lambda each: each.face.confidence)
-        return fit if fit.face.confidence >= MIN_CONFIDENCE else None
+        best = self._judge(frame, *self._mesh(frame, detection))
+        for quarters in (2, 1, 3):  # BlazeFace takes some upside-down faces for upright ones
+            if best.face.confidence >= SURE:
+                break
+            fit = self._judge(frame, *self._mesh(frame, detection, quarters))
+            best = max(best, fit, key=lambda each: each.face.confidence)
+        return best if best.face.confidence >= MIN_CONFIDENCE else None
 
     def follow(self, frame: Image, known: Iterable[Fit]) -> list[Fit]:
         """Fit faces again that were fitted in the frame before; those that are lost are left out.
@@ -124,21 +127,29 @@ class FaceFitter:
         side = self._check.size * math.sqrt(abs(np.linalg.det(crop[:, :2])))  # frame pixels
         apart = float(np.linalg.norm(mirrored - points, axis=1).mean()) * CROP_SCALE / side
         mean = (points + mirrored) / 2.0
-        agreed = self._agreement(frame, mean, crop)
-        confidence = presence**2 * math.exp(-((apart / 0.03) ** 2)) * agreed
+        agreed = agreement(self._check, frame, mean, crop)
+        ahead = min(float(np.linalg.norm(mean[45] - mean[36])) / side / AHEAD, 1.0) ** 4
+        confidence = presence**2 * math.exp(-((apart / 0.03) ** 2)) * ahead * agreed
         return Fit(mesh, Face(mean if self.mirror else points, confidence))
 
-    def _agreement(self, frame: Image, points: Points, crop: NDArray[np.float64]) -> float:
-        """How well BlazeFace agrees with points (68, 2), 0..1, in a crop turned upright by them."""
-        size = self._check.size
-        scores, seen = self._check(cut_crop(frame, crop, size), 0.1)
-        if not len(scores):
-            return 0.0
-        own = (transform_points(points, invert(crop)) + 0.5) / size  # shares of the crop's side
-        parts = [own[part].mean(axis=0) for part in (RIGHT_EYE, LEFT_EYE, MOUTH)]
-        four = np.stack([*parts[:2], own[NOSE_TIP], parts[2]])
-        off = np.linalg.norm(seen[:, 2:6] - four, axis=2).mean(axis=1)  # (N,)
-        return float((np.minimum(scores / 0.9, 1.0) * np.exp(-np.square(off / 0.2))).max())
+
+def agreement(check: BlazeFace, frame: Image, points: Points, crop: NDArray[np.float64]) -> float:
+    """How well BlazeFace agrees with where a face's points lie, 0..1.
+
+    Args:
+        check: the net for the short range.
+        frame: (H, W, 3) RGB uint8.
+        points: (68, 2) in frame pixels.
+        crop: (2, 3), crop -> frame, of a crop of its size that is turned upright by the points.
+    """
+    scores, seen = check(cut_crop(frame, crop, check.size), 0.1)
+    if not len(scores):
+        return 0.0
+    own = (transform_points(points, invert(crop)) + 0.5) / check.size  # shares of the crop's side
+    parts = [own[part].mean(axis=0) for part in (RIGHT_EYE, LEFT_EYE, MOUTH)]
+    four = np.stack([*parts[:2], own[NOSE_TIP], parts[2]])
+    off = np.linalg.norm(seen[:, 2:6] - four, axis=2).mean(axis=1)  # (N,)
+    return float((np.minimum(scores / 0.9, 1.0) * np.exp(-np.square(off / 0.2))).max())
 
 
 def _is_among(box: NDArray[np.float64], fits: list[Fit], share: float) -> bool:

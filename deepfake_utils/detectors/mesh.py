@@ -16,7 +16,7 @@ class MeshLandmarker:
     """68 points by BlazeFace and FaceMesh (see `detectors`), whose weights come with this package.
 
     A face is right or not found: what FaceMesh cannot fit well, such as a head turned away by more
-    than about 65 degrees, is left out. Not for use from several threads at once.
+    than about 55 degrees, is left out. Not for use from several threads at once.
     """
 
     def __init__(
