@@ -22,10 +22,10 @@ from .autoencoder import FaceSwapAutoencoder, preset
 from .consent import Subject, read_consent, write_consent
 from .dataset import FaceDataset, endless_batches
 from .detectors.fan import FanLandmarker
+from .detectors.mesh import MeshLandmarker
 from .extraction import extract_clip, extract_faces, load_faces
 from .faces import align_face, face_mask
 from .images import Image, Matrix, Points, read_image, to_image, to_tensor, write_image
-from .landmarks import MeshLandmarker
 from .marking.reading import read_provenance
 from .plotting import show_images
 from .rendering import side_by_side, swap_video

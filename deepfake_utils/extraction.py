@@ -85,12 +85,11 @@ def extract_clip(
         FileExistsError, NotADirectoryError, ValueError: as `extract_faces`.
     """
     _check_folder(Path(folder), overwrite)
-    counting = _Counting(landmarker)
     frames = read_timed_frames(clip, start_s, end_s, stride)
-    tracked = track_faces(frames, counting, track, choose)
+    tracked = track_faces(frames, landmarker, track, choose)
     if progress is not None:
         tracked = tell_progress(tracked, progress, read_video_info(clip), start_s, end_s, stride)
-    report = _write_crops(tracked, Path(folder), counting, size, coverage, training_refused(clip))
+    report = _write_crops(tracked, Path(folder), landmarker, size, coverage, training_refused(clip))
     if consent is not None:
         write_consent(folder, consent)
     return report
@@ -109,8 +108,9 @@ def extract_faces(
 
     For the frames of a film `extract_clip` gives steadier crops. The folder is for looking through:
     delete a bad crop and it is gone from the training set. `faces.json` holds for each crop its
-    frame number, its landmarks (68, 2) in frame pixels and the matrix (2, 3) from frame to crop,
-    and for all of them landmarker, crop size and coverage.
+    frame number, its landmarks (68, 2) in frame pixels, the matrix (2, 3) from frame to crop and
+    the landmarker's confidence in it (0..1), and for all of them landmarker, crop size and
+    coverage.
 
     Args:
         frames: pictures (H, W, 3) RGB uint8.
@@ -128,27 +128,12 @@ def extract_faces(
         ValueError: if there is no frame, or no face in any of them.
     """
     _check_folder(Path(folder), overwrite)
-    counting = _Counting(landmarker)
-    alone = (track_faces([TimedFrame(frame, 0.0)], counting, NOT_STEADIED) for frame in frames)
+    alone = (track_faces([TimedFrame(frame, 0.0)], landmarker, NOT_STEADIED) for frame in frames)
     tracked = itertools.chain.from_iterable(alone)
-    report = _write_crops(tracked, Path(folder), counting, size, coverage, refused=False)
+    report = _write_crops(tracked, Path(folder), landmarker, size, coverage, refused=False)
     if consent is not None:
         write_consent(folder, consent)
     return report
-
-
-class _Counting:
-    """A landmarker that counts the frames in which it found several faces."""
-
-    def __init__(self, landmarker: Landmarker) -> None:
-        self._landmarker = landmarker
-        self.name = getattr(landmarker, "__name__", type(landmarker).__name__)
-        self.several = 0
-
-    def __call__(self, frame: Image) -> list[Points]:
-        found = self._landmarker(frame)
-        self.several += len(found) > 1
-        return found
 
 
 def _check_folder(folder: Path, overwrite: bool) -> None:
@@ -165,7 +150,7 @@ def _check_folder(folder: Path, overwrite: bool) -> None:
 def _write_crops(
     frames: Iterable[TrackedFrame],
     folder: Path,
-    found: _Counting,
+    landmarker: Landmarker,
     size: int,
     coverage: float,
     refused: bool,
@@ -175,9 +160,10 @@ def _write_crops(
     # Plain names only: a doctored faces.json must not make us delete files elsewhere.
     earlier = [folder / name for name in _entries(folder) if re.fullmatch(r"face_\d+\.png", name)]
     entries: dict[str, dict[str, Any]] = {}
-    total = 0
+    total = several = 0
     for number, frame in enumerate(frames):
         total += 1
+        several += frame.faces > 1
         if frame.raw is None or frame.points is None:  # what was only bridged is not seen well
             continue
         face = align_face(frame.image, frame.points, size, coverage)
@@ -187,6 +173,7 @@ def _write_crops(
             "frame": number,
             "landmarks": np.round(frame.points, 3).tolist(),
             "matrix": face.matrix.tolist(),
+            "confidence": round(frame.confidence, 3),
         }
     if not total:
         raise ValueError("expected frames to look for faces in, got none")
@@ -197,7 +184,7 @@ def _write_crops(
         )
     record = {
         "version": 1,
-        "landmarker": found.name,
+        "landmarker": getattr(landmarker, "__name__", type(landmarker).__name__),
         "crop_size": size,
         "coverage": coverage,
         "training_refused": refused,  # a signed wish in the clip that no AI be trained on it
@@ -207,9 +194,9 @@ def _write_crops(
     for path in earlier:
         if path.name not in entries:
             path.unlink(missing_ok=True)
-    if found.several:
-        logger.warning("%d of %d frames show several faces; took one", found.several, total)
-    return ExtractionReport(folder, total, len(entries), total - len(entries), found.several)
+    if several:
+        logger.warning("%d of %d frames show several faces; took one", several, total)
+    return ExtractionReport(folder, total, len(entries), total - len(entries), several)
 
 
 def _entries(folder: Path) -> dict[str, dict[str, Any]]:
@@ -221,6 +208,11 @@ def crop_landmarks(entry: dict[str, Any]) -> Points:
     """The landmarks (68, 2) of an entry of faces.json, moved from frame to crop pixels."""
     points = check_points(entry["landmarks"], 68, "landmarks")
     return transform_points(points, np.asarray(entry["matrix"], np.float64))
+
+
+def crop_confidence(entry: dict[str, Any]) -> float:
+    """How sure the landmarker was of an entry of faces.json, 0..1; 1 if the entry does not say."""
+    return float(entry.get("confidence", 1.0))
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -250,6 +242,7 @@ class FaceSet:
     paths: tuple[Path, ...]  # where each crop came from
     consent: Consent | None = None  # of the person, if the folder has a record of it
     training_refused: bool = False  # whether their clip bears a signed wish against training
+    confidence: NDArray[np.float64] | None = None  # (N,) of the landmarks, 0..1, if known
 
     def __len__(self) -> int:
         """Number of crops."""
@@ -258,8 +251,11 @@ class FaceSet:
     def part(self, which: slice) -> FaceSet:
         """Some of the crops."""
         points = None if self.landmarks is None else self.landmarks[which]
+        sure = None if self.confidence is None else self.confidence[which]
         images, paths = self.images[which], self.paths[which]
-        return dataclasses.replace(self, images=images, landmarks=points, paths=paths)
+        return dataclasses.replace(
+            self, images=images, landmarks=points, paths=paths, confidence=sure
+        )
 
     def split(self, share: float = 0.1) -> tuple[FaceSet, FaceSet]:
         """Hold the last crops out of training, to see when it stops helping.
@@ -315,10 +311,11 @@ def load_faces(folder: str | os.PathLike[str]) -> FaceSet:
                 f"expected square crops of one size ({len(images[0])} px), got "
                 f"{image.shape[1]}x{image.shape[0]} in {path}; extract the faces with one size"
             )
-    landmarks = None
+    landmarks = confidence = None
     if record:
         try:
             landmarks = np.stack([crop_landmarks(entries[path.name]) for path in paths])
+            confidence = np.array([crop_confidence(entries[path.name]) for path in paths])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"expected 'landmarks' (68, 2) and 'matrix' (2, 3) of each crop in "
@@ -329,4 +326,5 @@ def load_faces(folder: str | os.PathLike[str]) -> FaceSet:
     if not record:  # pictures from elsewhere, which may bear the wish themselves
         refused = any(map(training_refused, paths))
     consent = read_consent(folder)
-    return FaceSet(np.stack(images), landmarks, coverage, tuple(paths), consent, refused)
+    read = np.stack(images)
+    return FaceSet(read, landmarks, coverage, tuple(paths), consent, refused, confidence)

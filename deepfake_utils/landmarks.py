@@ -2,25 +2,47 @@
 
 A landmarker is any callable that takes a frame (H, W, 3) RGB uint8 and returns a list of (68, 2)
 float64 points in frame pixels, one for each face, the largest face first and [] if there is none.
-`MeshLandmarker` works out of the box on any machine. Another one is `FanLandmarker` in
-detectors/fan.py; put a new one into a file beside it.
+`MeshLandmarker` in detectors/mesh.py works out of the box on any machine. Another one is
+`FanLandmarker` in detectors/fan.py; put a new one into a file beside it.
+
+A landmarker that knows how sure it is, or gains by seeing the frames of a film in order, also has
+a method `follow` that returns a `Watcher` for one film; see `watch`.
 
 The 68 points are those of the Multi-PIE markup (Gross et al. 2010; 300-W, Sagonas et al. 2013).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .detectors.blazeface import Detection, FaceDetector, overlap
-from .detectors.facemesh import MIN_PRESENCE, FaceMesh
 from .images import Image, Points, check_points
 
+
+class Face(NamedTuple):
+    """The landmarks of one face, and how sure it is that they lie well on a face."""
+
+    points: Points  # (68, 2), (x, y) in frame pixels
+    confidence: float = 1.0  # 0..1; 1 where a landmarker does not tell
+
+
 Landmarker = Callable[[Image], list[Points]]
+Watcher = Callable[[Image, float], list[Face]]  # takes a frame and its time in seconds
+
+
+@runtime_checkable
+class FollowingLandmarker(Protocol):
+    """A landmarker that looks at the frames of a film in order."""
+
+    def __call__(self, frame: Image) -> list[Points]:
+        """The points (68, 2) of each face in a frame by itself."""
+
+    def follow(self) -> Watcher:
+        """What finds the faces in the frames of one film."""
+
 
 # Right and left are the person's own: the right eye of somebody who looks into the camera lies on
 # the left side of the picture. Every group runs from the left of the picture to the right, and
@@ -82,90 +104,15 @@ def outer_eye_distance(points: Points) -> float:
     return float(np.linalg.norm(points[45] - points[36]))
 
 
-class MeshLandmarker:
-    """68 points by BlazeFace and FaceMesh (see `detectors`), whose weights come with this package.
+def watch(landmarker: Landmarker) -> Watcher:
+    """What finds the faces in one film, called with each frame and its time in seconds, in order.
 
-    Not for use from several threads at once.
+    That is `landmarker.follow()` if there is such a method; else each frame is looked at by itself.
     """
+    if isinstance(landmarker, FollowingLandmarker):
+        return landmarker.follow()
 
-    def __init__(
-        self,
-        *,
-        min_score: float = 0.5,
-        max_faces: int | None = None,
-        refine: int = 1,
-        mirror: bool = True,
-        search: bool = True,
-        models_dir: str | os.PathLike[str] | None = None,
-    ) -> None:
-        """Load both models; takes about 10 ms.
+    def alone(frame: Image, time_s: float) -> list[Face]:
+        return [Face(check_points(points, 68, "landmarks")) for points in landmarker(frame)]
 
-        Args:
-            min_score: leave out what the detector is less sure to be a face, 0..1.
-            max_faces: return at most that many, the largest; None is all.
-            refine: how often to fit the mesh again on a crop laid around the fit before. Each
-                time costs 2.5 ms a face. Once takes the error on heads turned by 45 degrees in
-                the picture from 5.2 to 4.1 % of the eye distance, on faces of 50 pixels from 6.8
-                to 4.8 %; on large upright faces it changes little (4.0 to 4.2 %).
-            mirror: fit the mesh to the mirrored face, too, and take the mean of both: 2.5 ms a face
-                more, and its errors to one side cancel out.
-            search: where a frame seems to show no face, look again for a very large one and for
-                small ones; costs time only in such frames.
-            models_dir: folder with the models; None is the package's own.
-
-        Raises:
-            FileNotFoundError: if a model file is missing.
-            ValueError: if a model file is damaged or an argument is out of range.
-        """
-        if max_faces is not None and max_faces < 1:
-            raise ValueError(f"max_faces: expected 1 or more, or None for all, got {max_faces}")
-        self.max_faces = max_faces
-        self.mirror = mirror
-        self._detect = FaceDetector(min_score=min_score, search=search, models_dir=models_dir)
-        self._mesh = FaceMesh(refine=refine, models_dir=models_dir)
-
-    def __call__(self, frame: Image) -> list[Points]:
-        """68 points (x, y) of each face in `frame`, float64 (68, 2) in frame pixels.
-
-        Points of a face that is cut off by the frame's edge may lie outside the frame.
-
-        Returns:
-            The largest face first; [] if there is none.
-
-        Raises:
-            TypeError: if `frame` is not a uint8 array.
-            ValueError: if its shape is not (H, W, 3).
-        """
-        faces = []
-        for mesh in self.mesh468(frame):
-            points = mesh[MESH68]
-            if self.mirror:
-                points = (points + self._mesh.mirrored(frame, mesh)[MESH68][FLIP68]) / 2.0
-            faces.append(points)
-        return faces
-
-    def mesh468(self, frame: Image) -> list[Points]:
-        """As calling the object, but all 468 points of FaceMesh, (468, 2), without `mirror`."""
-        for detections in self._detect.rounds(frame):
-            found = self._fit(frame, detections)
-            if found:
-                return found
-        return []
-
-    def _fit(self, frame: Image, detections: list[Detection]) -> list[Points]:
-        """Meshes (468, 2) of those detections that are faces, largest first."""
-        found: list[Points] = []
-        boxes = np.empty((0, 4))
-        for detection in detections:
-            points, presence = self._mesh(frame, detection)
-            box = np.concatenate([points.min(axis=0), points.max(axis=0)])
-            # The mesh knows better than the detector what is a face, and two boxes on one face end
-            # up as the same mesh.
-            if presence < MIN_PRESENCE or (overlap(box, boxes) > 0.5).any():
-                continue
-            found.append(points)
-            boxes = np.concatenate([boxes, box[None]])
-            if len(found) == self.max_faces:
-                break
-        sizes = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-        return [found[i] for i in np.argsort(-sizes, kind="stable")]
+    return alone

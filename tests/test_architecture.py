@@ -15,8 +15,8 @@ import deepfake_utils
 PACKAGE = Path(deepfake_utils.__file__).parent
 # Data flows downwards: a unit, which is a module or a folder of them, imports only units above it.
 ORDER = (
-    "devices files settings images consent umeyama video marking detectors landmarks faces "
-    "tracking extraction warping losses compositing autoencoder dataset runs training "
+    "devices files settings images consent umeyama video marking landmarks faces "
+    "detectors tracking extraction warping losses compositing autoencoder dataset runs training "
     "swapping rendering samples plotting scoring curation superres lessons panels"
 ).split()
 LEAVES = {"lessons", "panels"}  # for notebooks only: no unit imports them
@@ -224,7 +224,7 @@ def test_the_core_is_thin_and_the_package_small():
     lines = {name: lines_of_code(name) for name in SOURCES}
     core = [count for name, count in lines.items() if FILES[name].parent == PACKAGE]
     assert sum(core) <= 2400
-    assert sum(lines.values()) <= 11550
+    assert sum(lines.values()) <= 11880
 
 
 def test_settings_cannot_be_changed_behind_ones_back():

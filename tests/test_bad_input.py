@@ -13,9 +13,9 @@ import pytest
 from deepfake_utils.autoencoder import FaceSwapAutoencoder, preset
 from deepfake_utils.consent import Subject, write_consent
 from deepfake_utils.dataset import FaceDataset, endless_batches
+from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.extraction import extract_faces, load_faces
 from deepfake_utils.images import write_image
-from deepfake_utils.landmarks import MeshLandmarker
 from deepfake_utils.marking.writing import save_figure, write_gif
 from deepfake_utils.plotting import plot_losses
 from deepfake_utils.rendering import swap_video

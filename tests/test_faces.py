@@ -8,13 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
+from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.extraction import FACES_FILE, extract_clip, extract_faces, load_faces
 from deepfake_utils.faces import MEAN_FACE, align_face, face_mask, inner_face_mask, mean_face
 from deepfake_utils.images import read_image, write_image
-from deepfake_utils.landmarks import FLIP68, INNER, MeshLandmarker, outer_eye_distance
+from deepfake_utils.landmarks import FLIP68, INNER, Face, outer_eye_distance
 from deepfake_utils.samples import load_truth, sample_clips
+from deepfake_utils.tracking import track_faces
 from deepfake_utils.umeyama import invert, transform_points, umeyama
-from deepfake_utils.video import read_frames
+from deepfake_utils.video import TimedFrame, read_frames
 
 # The mean face ------------------------------------------------------------------------------
 
@@ -465,6 +467,30 @@ def test_wrong_numbers_are_told_before_the_first_frame(tmp_path, points):
 
 
 # Loading what others put there --------------------------------------------------------------
+
+
+def test_confidence_travels_with_the_crops(tmp_path, frame, points):
+    class Sure:
+        """A landmarker that is sure of every other frame."""
+
+        def __call__(self, image):
+            return [points]
+
+        def follow(self):
+            return lambda image, time_s: [Face(points, 0.25 if time_s > 0.0 else 1.0)]
+
+    clip = [TimedFrame(frame, 0.0), TimedFrame(frame, 0.04)]
+    assert [found.confidence for found in track_faces(clip, Sure())] == [1.0, 0.25]
+    extract_faces([frame] * 3, tmp_path, Sure(), size=64)
+    record = json.loads((tmp_path / "faces.json").read_text())
+    for entry, sure in zip(record["faces"].values(), (0.5, None, 1), strict=True):
+        entry["confidence"] = sure
+        if sure is None:
+            del entry["confidence"]  # as in folders written before there was one
+    (tmp_path / "faces.json").write_text(json.dumps(record))
+    faces = load_faces(tmp_path)
+    assert faces.confidence.tolist() == [0.5, 1.0, 1.0]
+    assert faces.part(slice(0, 1)).confidence.tolist() == [0.5]
 
 
 def test_a_folder_without_faces_json_is_a_folder_of_crops(folder):

@@ -14,8 +14,9 @@ import pytest
 from deepfake_utils.autoencoder import FaceSwapAutoencoder, preset
 from deepfake_utils.consent import Subject
 from deepfake_utils.dataset import FaceDataset, endless_batches, photometric_augment
+from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.extraction import extract_faces, load_faces
-from deepfake_utils.landmarks import INNER, MeshLandmarker
+from deepfake_utils.landmarks import INNER
 from deepfake_utils.rendering import swap_video
 from deepfake_utils.runs.checkpoint import load_checkpoint, save_checkpoint
 from deepfake_utils.swapping import Swapper

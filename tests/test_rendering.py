@@ -12,8 +12,8 @@ import pytest
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
 from deepfake_utils.compositing.blending import paste_face
+from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.images import read_image
-from deepfake_utils.landmarks import MeshLandmarker
 from deepfake_utils.marking.reading import read_provenance
 from deepfake_utils.rendering import export_layers, side_by_side, swap_clip, swap_video
 from deepfake_utils.samples import load_truth, sample_clips

@@ -1,13 +1,14 @@
-"""Finding faces: BlazeFace, short range (Bazarevsky et al. 2019, arXiv:1907.05047).
+"""Finding faces: BlazeFace (Bazarevsky et al. 2019, arXiv:1907.05047), in its two sizes.
 
-It looks at a square of 128x128 pixels and gives a box and six points for each face in it. How its
-numbers are to be read follows the paper and the public description of the model.
+The net for the back camera looks at 256x256 pixels and finds small, turned and many faces; the one
+for the short range looks at 128x128 pixels and takes a tenth of the time. Both give a box and six
+points for each face. How their numbers are to be read follows the paper and the public description
+of the models.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -15,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..images import Image, Points, check_image
-from .weights import DETECTOR_FILE, forward, read_model
+from .weights import BACK_FILE, SHORT_FILE, forward, read_model
 
-DETECTOR_SIZE = 128  # side of the square that BlazeFace sees, pixels
+SIZES = {BACK_FILE: 256, SHORT_FILE: 128}  # side of the square that each net sees, pixels
 OVERLAP = 0.3  # boxes that share more than this part of their union are one face
+TILE = 512  # least side of the tiles that small faces are looked for in, pixels of the frame
+SHARED = 0.2  # part of a tile's side that its neighbour sees, too: more than its small faces need
 
 
 @dataclass(frozen=True)
@@ -89,32 +92,76 @@ def _merge(scores: NDArray[np.float64], raw: NDArray[np.float64]) -> list[Detect
 Square = tuple[float, float, float]  # left, top, side; frame pixels
 
 
-def views(height: int, width: int) -> list[list[Square]]:
-    """Squares of a frame to look for faces in, in rounds: the next only if one shows no face.
+def views(height: int, width: int) -> list[Square]:
+    """Squares of a frame to look for faces in.
 
-    BlazeFace sees 128x128 pixels and knows faces that fill about 15 to 70 % of them. The whole
-    frame comes first; then a square half as large again, for a face that fills the frame; then
-    overlapping squares of half the side, for small faces.
+    The net for the back camera sees 256x256 pixels and knows faces that are 14 pixels high or
+    fill them. The first square is the whole frame; then come overlapping tiles for small faces, a
+    third of the longer side long or `TILE`, whichever is more. So faces of 40 pixels are within
+    reach up to 1920x1080, and those of a 48th of the longer side in larger frames.
     """
     side = float(max(height, width))
-    rounds = [[((width - s) / 2, (height - s) / 2, s)] for s in (side, 1.5 * side)]
-    if side > DETECTOR_SIZE:  # else the whole frame was seen in full detail
-        half = side / 2
-        tops, lefts = _steps(height, half), _steps(width, half)
-        rounds.append([(left, top, half) for top in tops for left in lefts])
-    return rounds
+    found = [((width - side) / 2, (height - side) / 2, side)]
+    tile = max(float(TILE), side / 3.0)
+    if tile < side:
+        tops, lefts = _steps(height, tile), _steps(width, tile)
+        found += [(left, top, tile) for top in tops for left in lefts]
+    return found
 
 
 def _steps(length: float, side: float) -> list[float]:
-    """Starts of intervals `side` long that cover `length` and overlap by at least half."""
+    """Starts of intervals `side` long that cover `length` and share `SHARED` with the next."""
     if length <= side:
         return [(length - side) / 2]
-    count = int(np.ceil((length - side) / (side / 2))) + 1
+    count = int(np.ceil((length - side) / (side * (1.0 - SHARED)))) + 1
     return [float(start) for start in np.linspace(0.0, length - side, count)]
 
 
+class BlazeFace:
+    """One of the two nets: the faces in a square."""
+
+    def __init__(
+        self, file: str = BACK_FILE, models_dir: str | os.PathLike[str] | None = None
+    ) -> None:
+        """Load the model.
+
+        Args:
+            file: which one, a key of `SIZES`.
+            models_dir: folder with the model; None is the package's own.
+
+        Raises:
+            ValueError: if the model file is not the expected one.
+        """
+        self.size = SIZES[file]
+        self._net = read_model(file, models_dir)
+        self._anchors = anchors()
+
+    def __call__(
+        self, square: Image, min_score: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Candidates in a picture (size, size, 3).
+
+        Returns:
+            Scores (N,), and (N, 8, 2): two corners of the box and the six points, (x, y) in shares
+            of the square, 0 at the outer edge of its first pixels and 1 at that of its last.
+        """
+        # 0..255 -> -1..1, the range the networks were trained on
+        self._net.setInput(cv2.dnn.blobFromImage(square, 1 / 127.5, mean=(127.5, 127.5, 127.5)))
+        regressed, logits = forward(self._net, ["regressors", "classificators"])
+        scores = 1.0 / (1.0 + np.exp(-np.clip(logits.reshape(-1).astype(np.float64), -80, 80)))
+        keep = scores >= min_score
+        # 16 numbers per anchor, in pixels of the square and relative to the anchor's centre:
+        # the box's centre, its size (not relative), six points
+        raw = regressed.reshape(-1, 8, 2)[keep].astype(np.float64) / self.size
+        half = raw[:, 1] / 2
+        raw[:, 1] = 0.0
+        raw += self._anchors[keep][:, None]
+        raw[:, 0], raw[:, 1] = raw[:, 0] - half, raw[:, 0] + half
+        return scores[keep], raw
+
+
 class FaceDetector:
-    """BlazeFace, short range: where the faces in a frame are."""
+    """Where the faces in a frame are, also small, turned and many."""
 
     def __init__(
         self,
@@ -127,8 +174,7 @@ class FaceDetector:
 
         Args:
             min_score: faces with a lower score are left out, 0..1.
-            search: where the whole frame shows no face, also look at a larger and at smaller
-                squares of it (see `views`).
+            search: False looks at the whole frame only, not at all of its `views`.
             models_dir: folder with the model; None is the package's own.
 
         Raises:
@@ -138,58 +184,32 @@ class FaceDetector:
             raise ValueError(f"min_score: expected a number between 0 and 1, got {min_score}")
         self.min_score = min_score
         self.search = search
-        self._net = read_model(DETECTOR_FILE, models_dir)
-        self._anchors = anchors()
+        self._net = BlazeFace(BACK_FILE, models_dir)
 
     def __call__(self, frame: Image) -> list[Detection]:
         """Faces in `frame` (H, W, 3), largest first; [] if there is none.
+
+        Takes about 20 ms for each of the `views`: of one at 512x512 pixels, three at 640x360, seven
+        at 1280x720 and nine at 1920x1080.
 
         Raises:
             TypeError: if `frame` is not a uint8 array.
             ValueError: if its shape is not (H, W, 3).
         """
-        return next((found for found in self.rounds(frame) if found), [])
-
-    def rounds(self, frame: Image) -> Iterator[list[Detection]]:
-        """What each round of `views` finds, largest first; only one round unless `search` is set.
-
-        For callers with a better judgement of what is a face, who can go on if all that a round
-        found is none.
-
-        Args:
-            frame: (H, W, 3) RGB uint8.
-
-        Raises:
-            TypeError, ValueError: if `frame` is not such an array.
-        """
         check_image(frame, "frame")
-        rounds = views(*frame.shape[:2])
-        for squares in rounds if self.search else rounds[:1]:
-            results = [self._run(frame, *square) for square in squares]
-            scores, raw = (np.concatenate(part) for part in zip(*results, strict=True))
-            yield sorted(_merge(scores, raw), key=lambda d: d.area, reverse=True)
+        squares = views(*frame.shape[:2])
+        results = [self._look(frame, *square) for square in squares[: None if self.search else 1]]
+        scores, raw = (np.concatenate(part) for part in zip(*results, strict=True))
+        return sorted(_merge(scores, raw), key=lambda d: d.area, reverse=True)
 
-    def _run(
+    def _look(
         self, frame: Image, left: float, top: float, side: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Scores (N,) and boxes with points (N, 16) of the candidates in one square."""
-        small = _cut_square(frame, left, top, side, DETECTOR_SIZE)
-        # 0..255 -> -1..1, the range the network was trained on
-        self._net.setInput(cv2.dnn.blobFromImage(small, 1 / 127.5, mean=(127.5, 127.5, 127.5)))
-        regressed, logits = forward(self._net, ["regressors", "classificators"])
-        scores = 1.0 / (1.0 + np.exp(-np.clip(logits.reshape(-1).astype(np.float64), -80, 80)))
-        keep = scores >= self.min_score
-        # 16 numbers per anchor, in pixels of the square and relative to the anchor's centre:
-        # the box's centre, its size (not relative), six points
-        raw = regressed.reshape(-1, 16)[keep].astype(np.float64) / DETECTOR_SIZE
-        centre = self._anchors[keep]
-        middle, size = raw[:, :2] + centre, raw[:, 2:4]
-        points = raw[:, 4:].reshape(-1, 6, 2) + centre[:, None]
-        unit = np.concatenate(
-            [middle - size / 2, middle + size / 2, points.reshape(-1, 12)], axis=1
-        )
+        """Scores (N,) and boxes with points (N, 16) in frame pixels of the faces in a square."""
+        small = _cut_square(frame, left, top, side, self._net.size)
+        scores, unit = self._net(small, self.min_score)
         # 0..1 of the square runs over its pixels' outer edges, half a pixel before their centres
-        return scores[keep], unit * side + np.tile([left - 0.5, top - 0.5], 8)
+        return scores, unit.reshape(-1, 16) * side + np.tile([left - 0.5, top - 0.5], 8)
 
 
 def _cut_square(frame: Image, left: float, top: float, side: float, size: int) -> Image:

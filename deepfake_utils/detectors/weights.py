@@ -1,6 +1,6 @@
 """Weights, checked before use, and those that come with the package, which OpenCV runs.
 
-The latter two files come from the mediapipe 0.10.21 wheel (data/models/NOTICE).
+Where the latter three files come from says data/models/NOTICE.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from ..files import sha256_of
 
 MODELS_DIR = Path(__file__).parents[1] / "data" / "models"
-DETECTOR_FILE = "face_detection_short_range.tflite"
+BACK_FILE = "face_detection_back.tflite"
+SHORT_FILE = "face_detection_short_range.tflite"
 MESH_FILE = "face_landmark.tflite"
 MODEL_SHA256 = {
-    DETECTOR_FILE: "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+    BACK_FILE: "e376cf6b168d5ece8a3cedb94acc4eb168a136aede125ccc3d903ef38f5beda8",
+    SHORT_FILE: "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
     MESH_FILE: "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
 }
 

@@ -13,9 +13,10 @@ from typing import Any, BinaryIO, NamedTuple, get_args
 import numpy as np
 
 from ..consent import Basis, Subject, write_consent
+from ..detectors import MeshLandmarker
 from ..extraction import FACES_FILE, ExtractionReport, extract_clip
 from ..images import Image, Points
-from ..landmarks import Landmarker, MeshLandmarker
+from ..landmarks import Landmarker
 from ..runs.project import Clip, Person, Project
 from ..samples import TEST_START_S
 from ..tracking.people import FaceChoice

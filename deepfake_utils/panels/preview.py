@@ -16,7 +16,7 @@ import numpy as np
 
 from ..faces import AlignedFace
 from ..images import Image, Points, scale_points
-from ..landmarks import Landmarker
+from ..landmarks import Face, Landmarker, Watcher, watch
 from ..marking.label import draw_label
 from ..marking.watermark import SMALLEST, Watermark, new_mark_id
 from ..swapping import DrawnFace, Layers, Outcome, SwapConfig, Swapped, Swapper
@@ -144,6 +144,16 @@ class InTurn:
         """The landmarks of a frame, (H, W, 3) RGB uint8."""
         with self._lock:
             return self._landmarker(frame)
+
+    def follow(self) -> Watcher:
+        """What finds the faces in the frames of one film, in turn with all else."""
+        look = watch(self._landmarker)
+
+        def in_turn(frame: Image, time_s: float) -> list[Face]:
+            with self._lock:
+                return look(frame, time_s)
+
+        return in_turn
 
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels of the frame, the last two not included

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 from ..autoencoder import FaceSwapAutoencoder, Preset, preset, smallest_map
 from ..dataset import Batch, Batches, FaceDataset, endless_batches, photometric_augment
+from ..detectors import MeshLandmarker
 from ..extraction import extract_clip, load_faces
 from ..files import take_lock
 from ..images import Image
-from ..landmarks import MeshLandmarker
 from ..plotting import GRID_TITLES, plot_losses, plot_pairs, plot_prediction_grid
 from ..runs.project import Person, Project
 from ..runs.store import CheckpointStore

@@ -15,8 +15,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..detectors import MeshLandmarker
 from ..images import Image, check_image
-from ..landmarks import Landmarker, MeshLandmarker
+from ..landmarks import Landmarker
 from ..samples import FPS, TEST_START_S, sample_clips
 from ..settings import Settings, setting
 from ..video import read_frames

@@ -47,6 +47,8 @@ class TrackedFrame(NamedTuple):
     raw: Points | None  # (68, 2) as the landmarker found them; None if it did not
     status: Status  # "bridged" has points but no raw ones; the last two have neither
     cut: bool  # whether a new shot begins here
+    confidence: float = 1.0  # of the landmarker in the raw points, 0..1; 0 where there are none
+    faces: int = 1  # how many the landmarker found in the frame, whoever they are
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,17 @@ class Seen:
     cut: bool
     track: int  # which choice of a person it belongs to
     raw: Points | None
+    confidence: float  # in those points, 0..1
+    faces: int  # in the frame
     alignment: NDArray[np.float64] | None = None  # (4,)
     shape: Points | None = None  # (68, 2) in units of the mean face
     run: int = 0  # frames of one run may be smoothed together
 
     def tracked(self, points: Points | None) -> TrackedFrame:
         """The frame as it comes out."""
-        return TrackedFrame(*self.frame, points, self.raw, self.status, self.cut)
+        image, time_s = self.frame
+        known = (self.raw, self.status, self.cut, self.confidence, self.faces)
+        return TrackedFrame(image, time_s, points, *known)
 
 
 def as_found(run: Iterable[Seen], config: TrackConfig) -> Iterator[TrackedFrame]:

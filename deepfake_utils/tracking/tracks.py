@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import TypeVar
 
-from ..images import check_points
-from ..landmarks import STEADY, Landmarker
+from ..landmarks import STEADY, Landmarker, watch
 from ..video import TimedFrame, VideoInfo
 from .people import CutDetector, FaceChoice, FaceFollower
 from .steadying import (
     Seen,
+    Status,
     TrackConfig,
     TrackedFrame,
     alignment_of,
@@ -42,7 +42,8 @@ def track_faces(
 ) -> Iterator[TrackedFrame]:
     """Follow one person through a film and steady their 68 points.
 
-    Every frame comes out once, in order. The landmarker sees each frame once. A frame comes out
+    Every frame comes out once, in order. The landmarker sees each frame once, and follows faces
+    from one to the next if it can (`landmarks.watch`). A frame comes out
     as soon as what it depends on has been read: with "zero-lag" at most 3 widths of the wider
     alignment fit plus `max_gap_s` later, with "off" at once or, in a gap, after `max_gap_s`; and
     never more than 2 `look_ahead` + 2 frames later.
@@ -108,24 +109,27 @@ def _watch(
     choose: FaceChoice | None,
 ) -> Iterator[Seen]:
     """Find the person in each frame by itself."""
-    cuts, follower = CutDetector(config.min_change), FaceFollower(choose)
+    look, cuts = watch(landmarker), CutDetector(config.min_change)
+    follower = FaceFollower(choose)
     before_s = -math.inf
     for frame in frames:
         image, time_s = frame
         if not time_s > before_s:
             raise ValueError(f"expected a frame after {before_s} s, got one at {time_s} s")
         before_s = time_s
-        faces = [check_points(face, 68, "landmarks") for face in landmarker(image)]
+        found = look(image, time_s)
+        faces = [face.points for face in found]
         cut = cuts(image, follower.jumped(faces, time_s))
         if cut:
             follower.reset()
         raw = follower(image, time_s, faces)
         if raw is None:
-            yield Seen(frame, "other person" if faces else "no face", cut, follower.track, None)
+            status: Status = "other person" if faces else "no face"
+            yield Seen(frame, status, cut, follower.track, None, 0.0, len(faces))
         else:
-            yield Seen(
-                frame, "found", cut, follower.track, raw, alignment_of(raw[STEADY]), shape_of(raw)
-            )
+            sure = next(face.confidence for face in found if face.points is raw)
+            place = alignment_of(raw[STEADY]), shape_of(raw)
+            yield Seen(frame, "found", cut, follower.track, raw, sure, len(faces), *place)
 
 
 def _bridge(seen: Iterable[Seen], config: TrackConfig) -> Iterator[Seen]:

@@ -12,8 +12,9 @@ landmarks, with the camera's focal length as `head_pose` guesses it.
 
 import numpy as np
 
+from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.detectors.pose import HEAD, RIGID, angle_between, head_pose, rotation_matrix
-from deepfake_utils.landmarks import FLIP68, MeshLandmarker
+from deepfake_utils.landmarks import FLIP68
 from deepfake_utils.samples import load_truth, sample_clips
 from deepfake_utils.video import read_frames
 

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder, preset
-from deepfake_utils.landmarks import MeshLandmarker
+from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.panels.base import png_bytes
 from deepfake_utils.panels.swap import SwapPanel
 from deepfake_utils.rendering import SWAPPED

@@ -34,7 +34,7 @@ def test_fan_without_the_package_says_how_to_install_it(monkeypatch: pytest.Monk
 
 
 def test_fan_arguments() -> None:
-    with pytest.raises(ValueError, match="detector: expected 'blazeface', 'sfd' or None"):
+    with pytest.raises(ValueError, match=r"detector: expected one of .*'own', 'sfd'"):
         FanLandmarker(detector="dlib")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="max_faces: expected 1 or more"):
         FanLandmarker(max_faces=0)
@@ -105,7 +105,7 @@ def test_fan_with_random_weights(hub: Path) -> None:
     torch.save(FAN(4).state_dict(), hub / FAN_FILE)
     hashes = {FAN_FILE: sha256_of(hub / FAN_FILE)}
     fan = FanLandmarker(device="cpu", flip=False, weights_sha256=hashes)
-    assert fan.detector == "blazeface"
+    assert fan.detector == "own"
     assert fan(np.full((360, 640, 3), 128, np.uint8)) == []
 
     clips = sample_clips()

@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from deepfake_utils.detectors import weights
+from deepfake_utils.detectors import MeshLandmarker, weights
 from deepfake_utils.files import sha256_of
-from deepfake_utils.landmarks import MeshLandmarker
 from deepfake_utils.samples import sample_clips
 from deepfake_utils.video import read_frames
 

@@ -8,8 +8,8 @@ from PIL import Image as Pillow
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder, preset
 from deepfake_utils.dataset import FaceDataset
+from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.images import read_image, write_image
-from deepfake_utils.landmarks import MeshLandmarker
 from deepfake_utils.lessons.attacks import encoded
 from deepfake_utils.marking.reading import read_provenance
 from deepfake_utils.marking.writing import save_figure, write_gif

@@ -14,8 +14,8 @@ from IPython.lib.pretty import pretty
 from test_downloads import server  # noqa: F401
 
 from deepfake_utils.consent import Basis, Subject, read_consent
+from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.extraction import load_faces
-from deepfake_utils.landmarks import MeshLandmarker
 from deepfake_utils.panels import base
 from deepfake_utils.panels.clip import ClipFacts, ClipPanel, frame_at, look_at
 from deepfake_utils.panels.clip_view import picture

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
-from deepfake_utils.landmarks import MeshLandmarker
+from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.marking.label import draw_label
 from deepfake_utils.marking.reading import read_provenance
 from deepfake_utils.marking.watermark import Watermark

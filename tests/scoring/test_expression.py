@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from benchmarks.measuring import eyelid_closing, score_expression, score_sample_expression
 
+from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.faces import align_face, face_mask
-from deepfake_utils.landmarks import MeshLandmarker
 from deepfake_utils.samples import FPS, load_truth, sample_clips
 from deepfake_utils.scoring.expression import mouth_opening, visible_eyelid_closing
 from deepfake_utils.swapping import paste_face

@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from deepfake_utils.landmarks import MeshLandmarker
+from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.samples import load_truth, sample_clips
 from deepfake_utils.scoring import identity
 from deepfake_utils.scoring.identity import IdentityModel, identity_available

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from benchmarks.track_measures import jitter, lag
 
+from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.faces import MEAN_FACE, align_face
 from deepfake_utils.images import Image, Points
-from deepfake_utils.landmarks import LEFT_EYE, STEADY, MeshLandmarker
+from deepfake_utils.landmarks import LEFT_EYE, STEADY
 from deepfake_utils.samples import load_truth, sample_clips
 from deepfake_utils.tracking.people import CutDetector, FaceChoice, FaceFollower
 from deepfake_utils.tracking.steadying import TrackConfig, TrackedFrame
