@@ -12,6 +12,7 @@ import datetime
 import io
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata as packages
@@ -148,6 +149,22 @@ def sign_file(
     finally:
         signed.unlink(missing_ok=True)
     return bytes(made)
+
+
+def try_signer(signer: Signer) -> None:
+    """Raise unless a signer can sign now, before time is spent on what it shall sign.
+
+    Raises:
+        OSError: if it cannot, or its time-stamp server does not answer.
+    """
+    from PIL import Image as Pillow
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "try.png")
+        Pillow.new("RGB", (8, 8)).save(path)
+        sign_file(
+            path, mime_type(path), describe(path.suffix, 0, False, Origin()), signer, Origin()
+        )
 
 
 def _c2pa_signer(signer: Signer) -> c2pa.Signer:

@@ -85,7 +85,13 @@ def append_xmp(path: Path, packet: bytes) -> None:
             raise ValueError(
                 f"expected boxes up to the end of {path}, got a file cut off or longer"
             )
-        file.write(struct.pack(">I", 24 + len(packet)) + b"uuid" + _XMP_UUID + packet)
+        end = file.tell()
+        try:
+            file.write(struct.pack(">I", 24 + len(packet)) + b"uuid" + _XMP_UUID + packet)
+            file.flush()
+        except OSError:
+            file.truncate(end)  # half a box would make the video a damaged one
+            raise
 
 
 def read_metadata(path: str | os.PathLike[str]) -> Metadata:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..consent import Basis, Subject, write_consent
 from ..extraction import FACES_FILE, ExtractionReport, extract_clip
+from ..files import restore_folder, sha256_of
 from ..images import Image, Points
 from ..landmarks import Landmarker, MeshLandmarker
 from ..runs.project import Clip, Person, Project
@@ -428,8 +429,11 @@ class ClipPanel(Panel):
         asked = {**dataclasses.asdict(clip), "stride": stride, "size": size}
         asked["where"] = None if where is None else list(where)
         asked["bytes"] = Path(clip.path).stat().st_size
+        restore_folder(folder)
         earlier = (everybody := self.project.read("extracted", {})).get(self.person, {})
-        if not again and earlier.get("asked") == asked and (folder / FACES_FILE).is_file():
+        there = sha256_of(folder / FACES_FILE) if (folder / FACES_FILE).is_file() else None
+        same = there is not None and earlier.get("faces_sha256", there) == there
+        if not again and same and earlier.get("asked") == asked:
             logger.info("%s holds the faces of this clip already", folder)
             write_consent(folder, consent)
             return ExtractionReport(folder, **earlier["report"])
@@ -454,7 +458,8 @@ class ClipPanel(Panel):
             )
         counts = dataclasses.asdict(report)
         del counts["folder"]
-        made = {"asked": asked, "report": counts}
+        # By its hash it is known again: a set may be replaced before this is remembered.
+        made = {"asked": asked, "report": counts, "faces_sha256": sha256_of(folder / FACES_FILE)}
         self.project.write("extracted", {**everybody, self.person: made})
         return report
 

@@ -4,7 +4,8 @@
         if result.step % 100 == 0:
             display(plotting.plot_losses(trainer.history))
 
-Stopping that loop loses nothing: the state is on the trainer, and `run` goes on where it was. On
+Stopping that loop loses nothing: the state is on the trainer, and `run` goes on where it was. An
+interrupt waits for the end of the step, and a step that fails has not been made. On
 many processors or GPUs the same loop runs in each process; give the trainer an
 `accelerate.Accelerator` there.
 """
@@ -23,7 +24,7 @@ import torch
 
 from ..autoencoder import IDENTITIES, FaceSwapAutoencoder, Identity
 from ..compositing.occlusion import usual_error
-from ..consent import ConsentNote
+from ..consent import ConsentNote, Role
 from ..dataset import Batch, Batches
 from ..devices import pick_device, pick_dtype, place
 from ..files import set_aside
@@ -32,6 +33,7 @@ from ..runs.checkpoint import Checkpoint, load_optimizer, optimizer_tensors
 from ..runs.store import CheckpointStore
 from .clock import TrainingClock
 from .gradients import Gradients, cut_batch
+from .interrupts import uninterrupted
 from .recipe import TrainConfig
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class Trainer:
         faces_per_step: of both people, in all processes; 0 before the first step.
 
     Raises:
+        PermissionError: if A agreed to be the source of a swap only, or B the target only.
         ValueError: if the batches cannot be shared out among the processes.
     """
 
@@ -113,6 +116,8 @@ class Trainer:
         self.scores: list[tuple[int, float]] = []
         self.faces_per_step = 0
         self._caution = 1.0  # share of the learning rate that is used; less after a bad step
+        self._ahead: dict[str, Batch] = {}  # batches taken for a step that is not made yet
+        self._store: CheckpointStore | None = None  # nobody else may save there during `run`
 
     def _groups(self) -> list[dict[str, Any]]:
         """The weights, by their share of the learning rate; with a share of 0 they stay fixed."""
@@ -139,11 +144,16 @@ class Trainer:
             MemoryError: if even a batch cut to single faces does not fit into memory.
             ValueError: if a source of batches has run dry.
         """
+        with uninterrupted():
+            return self._step()
+
+    def _step(self) -> StepResult:
         for _ in range(self.config.max_skips + 1):
             a, b = self._next(self.batches_a, "A"), self._next(self.batches_b, "B")
             loss_a, loss_b, norm = self.gradients(a, b)
             if math.isfinite(loss_a + loss_b + norm):
                 break
+            self._ahead.clear()
             self._skip(loss_a, loss_b)
         else:
             raise FloatingPointError(
@@ -152,11 +162,12 @@ class Trainer:
                 f"weights are those of step {self.step}: save them, then go on with a lower "
                 "learning_rate or precision='float32', and look for broken pictures among the faces"
             )
-        self.step += 1
-        rate = self.config.rate_at(self.step, self._time_passed) * self._caution
+        rate = self.config.rate_at(self.step + 1, self._time_passed) * self._caution
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
         self.gradients.apply()
+        self.step += 1
+        self._ahead.clear()
         self.faces_per_step = (len(a.warped) + len(b.warped)) * self.processes
         self._caution = min(1.0, self._caution * 2.0**0.01)
         self._update_average()
@@ -195,21 +206,31 @@ class Trainer:
         return self._run(steps)
 
     def _run(self, steps: int | None) -> Iterator[StepResult]:
+        if self._store is not None:
+            self._store.hold()
+        try:
+            yield from self._steps(steps)
+        finally:
+            if self._store is not None:
+                self._store.release()
+
+    def _steps(self, steps: int | None) -> Iterator[StepResult]:
         last = None if steps is None else self.step + steps
         by_time = self.clock.minutes is not None
         if by_time:
             self._time_passed = self._share_of_time()
         over = self.finished if last is None else self.step >= last
         while not over:
-            if by_time:
-                self._time_passed = self._share_of_time()
-            result = self.train_step()
-            self.clock.count(turn=True)
-            # Even if this step took longer than all the time that was left, one more follows, at
-            # the final rate.
-            ending = by_time and last is None and self._time_passed == 1.0
-            if ending:
-                self.clock.end()
+            with uninterrupted():
+                if by_time:
+                    self._time_passed = self._share_of_time()
+                result = self.train_step()
+                self.clock.count(turn=True)
+                # Even if this step took longer than all the time that was left, one more follows,
+                # at the final rate.
+                ending = by_time and last is None and self._time_passed == 1.0
+                if ending:
+                    self.clock.end()
             yield result
             if last is not None:
                 over = self.step >= last
@@ -269,9 +290,7 @@ class Trainer:
             "scores": self.scores,
             "caution": self._caution,
             "pieces": self.gradients.pieces,
-            "positions": [
-                getattr(batches, "position", None) for batches in (self.batches_a, self.batches_b)
-            ],
+            "positions": [self._position(self.batches_a, "A"), self._position(self.batches_b, "B")],
         }
         if self.clock.minutes is not None:
             extra |= {"minutes": self.clock.minutes, "spent_s": self.clock.spent_s}
@@ -390,9 +409,16 @@ class Trainer:
         network.usual_error[IDENTITIES.index(identity)] = torch.cat(off).nanmedian()
         return total
 
+    def _position(self, batches: Iterator[Batch], name: str) -> int | None:
+        """How many of its batches were trained on; None if it cannot tell."""
+        return batches.position - (name in self._ahead) if isinstance(batches, Batches) else None
+
     def _next(self, batches: Iterator[Batch], name: str) -> Batch:
+        """The next batch, the same one until its step is made."""
         try:
-            return self._there(next(batches))
+            if name not in self._ahead:
+                self._ahead[name] = self._there(next(batches))
+            return self._ahead[name]
         except StopIteration as error:
             raise ValueError(
                 f"expected endless batches of person {name}, got to their end after step "
@@ -410,8 +436,14 @@ class Trainer:
         earlier: tuple[ConsentNote, ...], *sources: Iterator[Batch]
     ) -> tuple[ConsentNote, ...]:
         """What is passed on of the consent of all people trained on, each note once."""
-        sets = [source.dataset for source in sources if isinstance(source, Batches)]
-        notes = [each.faces.consent.note for each in sets if each.faces.consent is not None]
+        sides: tuple[tuple[Iterator[Batch], Role], ...]
+        sides = tuple(zip(sources, ("target", "source"), strict=True))
+        notes = []
+        for source, role in sides:
+            consent = source.dataset.faces.consent if isinstance(source, Batches) else None
+            if consent is not None:
+                consent.check_role(role)
+                notes.append(consent.note)
         return tuple(dict.fromkeys((*earlier, *notes)))
 
     def _prepare(self, batches: Iterator[Batch]) -> None:
@@ -461,7 +493,8 @@ def start_or_resume(
 ) -> Trainer:
     """A trainer that goes on with the unfinished run in `store`, or a new one if there is none.
 
-    A finished run, or one of another network or start, is moved aside and a new one begun.
+    A finished run, or one of another network or start, is moved aside and a new one begun. From
+    now on to the end of the trainer's next loop no other program may save into the store.
 
     Args:
         store: where the run is saved.
@@ -473,8 +506,26 @@ def start_or_resume(
         accelerator: of a run with several processes.
 
     Raises:
+        RuntimeError: if another program is training there.
         ValueError: if what is there is no whole checkpoint of a run; move it away to start anew.
     """
+    main = accelerator is None or accelerator.is_main_process
+    if main:
+        store.hold()
+    trainer = _start_or_resume(store, model, batches_a, batches_b, config, device, accelerator)
+    trainer._store = store if main else None
+    return trainer
+
+
+def _start_or_resume(
+    store: CheckpointStore,
+    model: FaceSwapAutoencoder,
+    batches_a: Iterator[Batch],
+    batches_b: Iterator[Batch],
+    config: TrainConfig | None,
+    device: str | torch.device | None,
+    accelerator: Accelerator | None,
+) -> Trainer:
     saved = store.latest()
     if saved is not None:
         same = (saved.model.config, saved.model.start) == (model.config, model.start)
