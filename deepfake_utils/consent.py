@@ -151,8 +151,8 @@ class Consent:
         for subject in self.subjects:
             if TRAIN not in subject.purposes:
                 raise PermissionError(
-                    f"person {subject.id!r} agreed to {', '.join(subject.purposes)}, not to {TRAIN}; "
-                    "ask them, or train without them"
+                    f"person {subject.id!r} agreed to {', '.join(subject.purposes)}, not to "
+                    f"{TRAIN}; ask them, or train without them"
                 )
         patterns = [pattern for subject in self.subjects for pattern in subject.files]
         for name in names:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from ..autoencoder import FaceSwapAutoencoder, Preset, preset, smallest_map
 from ..dataset import Batch, Batches, FaceDataset, endless_batches, photometric_augment
 from ..extraction import extract_clip, load_faces
-from ..files import restore_folder
+from ..files import reading, restore_folder
 from ..images import Image
 from ..landmarks import MeshLandmarker
 from ..plotting import GRID_TITLES, plot_losses, plot_pairs, plot_prediction_grid
@@ -410,14 +410,10 @@ def _remembered(project: Project) -> Choices | None:
     said = project.read(KEY)
     if said is None:
         return None
-    try:
+    wanted = f"the settings of a training run under {KEY!r}"
+    with reading(project.root / "project.json", wanted, "mend the file or move it away"):
         network, settings = NetworkChoice(**said["network"]), TrainConfig(**said["settings"])
         return Choices(network, settings, WarpConfig(**said["warp"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{project.root / 'project.json'}: expected the settings of a training run under "
-            f"{KEY!r}, got something else ({error}); mend the file or move it away"
-        ) from error
 
 
 def _panel(project: Project, store: CheckpointStore, chosen: Choices, again: bool) -> TrainingPanel:
