@@ -31,16 +31,7 @@ LARGEST_JSON = 1 << 29  # bytes: the faces.json of a film of two hours has 300 m
 CHECKSUM = "sha256"  # in the header of a safetensors file: of all that is in it
 STAGING = ".saving"  # the folder of what is not finished yet, beside its place
 # What content of the wrong form raises in code that expects the right one.
-ODD = (
-    ArithmeticError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    RecursionError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+ODD = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 Tensors = dict[str, torch.Tensor]
 
 

@@ -104,8 +104,10 @@ class MarkedVideoWriter(VideoWriter):
         self._marks = Marks(
             Path(self.path), self.visible_label, self.origin, self.signer, self.audio_start_s
         )
-        try_signer(self._marks.signer)
         super().__post_init__()
+        with self._undo:
+            try_signer(self._marks.signer)
+            self._undo = self._undo.pop_all()
 
     def _draw(self, planes: tuple[Luma, ...]) -> None:
         self._marks.draw_planes(planes, self.full_range)

@@ -47,6 +47,14 @@ class Checkpoint:
     history: torch.Tensor | None = None  # (N, 3) float64: step, loss of A, loss of B
     extra: dict[str, Any] = field(default_factory=dict)  # settings and state, plain JSON values
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether something is left of a training run's minutes, or else of its steps."""
+        minutes = self.extra.get("minutes")
+        if minutes is not None:
+            return float(self.extra.get("spent_s", 0.0)) < 60.0 * float(minutes)
+        return self.step < int(self.extra.get("train", {}).get("steps", 0))
+
     def best_model(self) -> FaceSwapAutoencoder:
         """The network to draw with: the averaged weights where there are some."""
         if self.average:

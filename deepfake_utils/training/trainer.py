@@ -12,6 +12,7 @@ many processors or GPUs the same loop runs in each process; give the trainer an
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import logging
@@ -22,17 +23,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from ..autoencoder import IDENTITIES, FaceSwapAutoencoder, Identity
-from ..compositing.occlusion import usual_error
+from ..autoencoder import FaceSwapAutoencoder
 from ..consent import ConsentNote, Role
 from ..dataset import Batch, Batches
 from ..devices import pick_device, pick_dtype, place
 from ..files import set_aside
-from ..losses import masked_psnr
 from ..runs.checkpoint import Checkpoint, load_optimizer, optimizer_tensors
 from ..runs.store import CheckpointStore
 from .clock import TrainingClock
-from .gradients import Gradients, cut_batch
+from .evaluation import redraw
+from .gradients import Gradients
 from .interrupts import uninterrupted
 from .recipe import TrainConfig
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+ROLES: tuple[Role, Role] = ("target", "source")  # A is in the video, B's face is put there
 TEXTURE_RATE = 5.0  # times the learning rate, as a pixel of it is seen by few pixels of a batch
-PIECE = 32  # faces held out that are drawn at once
 
 
 class StepResult(NamedTuple):
@@ -206,13 +206,11 @@ class Trainer:
         return self._run(steps)
 
     def _run(self, steps: int | None) -> Iterator[StepResult]:
-        if self._store is not None:
-            self._store.hold()
-        try:
-            yield from self._steps(steps)
-        finally:
+        with contextlib.ExitStack() as end:
             if self._store is not None:
-                self._store.release()
+                self._store.hold()
+                end.callback(self._store.release)
+            yield from self._steps(steps)
 
     def _steps(self, steps: int | None) -> Iterator[StepResult]:
         last = None if steps is None else self.step + steps
@@ -276,7 +274,8 @@ class Trainer:
         Raises:
             ValueError: if the faces come without masks.
         """
-        total = self._redraw("A", held_a) + self._redraw("B", held_b)
+        total = redraw(self.average, "A", held_a, self._there)
+        total += redraw(self.average, "B", held_b, self._there)
         score = total / (len(held_a.warped) + len(held_b.warped))
         self.scores.append((self.step, score))
         self.average.held_out_db = score
@@ -381,33 +380,12 @@ class Trainer:
         self.scores = [(int(step), float(score)) for step, score in extra["scores"]]
         rows = [] if saved.history is None else saved.history.tolist()
         self.history = [StepResult(int(step), a, b) for step, a, b in rows]
-        sources = (self.batches_a, self.batches_b)
-        for batches, position in zip(sources, extra["positions"], strict=True):
+        positions = zip((self.batches_a, self.batches_b), extra["positions"], strict=True)
+        for batches, position in positions:
             if isinstance(batches, Batches) and position is not None:
                 batches.seek(int(position))
             else:
                 logger.warning("these batches cannot be wound forward: going on with other ones")
-
-    @torch.inference_mode()
-    def _redraw(self, identity: Identity, held: Batch) -> float:
-        """Draw a person's faces as that person, and as the other one and back; sum of PSNR in dB.
-
-        The second tells how unlike faces usually come back, which the network keeps.
-        """
-        network, total, off = self.average, 0.0, []
-        (other,) = {*IDENTITIES} - {identity}
-        for part in cut_batch(held, -(-len(held.warped) // PIECE)):
-            batch = self._there(part)
-            if batch.mask is None:
-                raise ValueError(f"expected faces of {identity} with a mask; use FaceDataset.still")
-            points = batch.points if network.config.landmarks else None
-            drawn = network(batch.warped, identity, points)[:, :3]
-            swapped = network(batch.warped, other, points)[:, :3].clamp(0.0, 1.0)
-            back = network(swapped, identity, points)[:, :3]
-            total += len(drawn) * masked_psnr(drawn, batch.target, batch.mask)
-            off.append(usual_error(batch.target, back, batch.mask[:, 0]))
-        network.usual_error[IDENTITIES.index(identity)] = torch.cat(off).nanmedian()
-        return total
 
     def _position(self, batches: Iterator[Batch], name: str) -> int | None:
         """How many of its batches were trained on; None if it cannot tell."""
@@ -436,14 +414,11 @@ class Trainer:
         earlier: tuple[ConsentNote, ...], *sources: Iterator[Batch]
     ) -> tuple[ConsentNote, ...]:
         """What is passed on of the consent of all people trained on, each note once."""
-        sides: tuple[tuple[Iterator[Batch], Role], ...]
-        sides = tuple(zip(sources, ("target", "source"), strict=True))
-        notes = []
-        for source, role in sides:
-            consent = source.dataset.faces.consent if isinstance(source, Batches) else None
+        consents = [s.dataset.faces.consent if isinstance(s, Batches) else None for s in sources]
+        for consent, role in zip(consents, ROLES, strict=True):
             if consent is not None:
                 consent.check_role(role)
-                notes.append(consent.note)
+        notes = [consent.note for consent in consents if consent is not None]
         return tuple(dict.fromkeys((*earlier, *notes)))
 
     def _prepare(self, batches: Iterator[Batch]) -> None:
@@ -465,14 +440,11 @@ class Trainer:
         if self.gradients.drop(math.isfinite(loss_a + loss_b)):
             return
         self._caution /= 2.0
-        logger.warning(
+        said = (
             "skipped a batch at step %d without a finite loss or gradient (%g, %g); the learning "
-            "rate is %g of its plan for now",
-            self.step + 1,
-            loss_a,
-            loss_b,
-            self._caution,
+            "rate is %g of its plan for now"
         )
+        logger.warning(said, self.step + 1, loss_a, loss_b, self._caution)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -509,41 +481,21 @@ def start_or_resume(
         RuntimeError: if another program is training there.
         ValueError: if what is there is no whole checkpoint of a run; move it away to start anew.
     """
-    main = accelerator is None or accelerator.is_main_process
-    if main:
+    writes = accelerator is None or accelerator.is_main_process
+    if writes:
         store.hold()
-    trainer = _start_or_resume(store, model, batches_a, batches_b, config, device, accelerator)
-    trainer._store = store if main else None
-    return trainer
-
-
-def _start_or_resume(
-    store: CheckpointStore,
-    model: FaceSwapAutoencoder,
-    batches_a: Iterator[Batch],
-    batches_b: Iterator[Batch],
-    config: TrainConfig | None,
-    device: str | torch.device | None,
-    accelerator: Accelerator | None,
-) -> Trainer:
     saved = store.latest()
-    if saved is not None:
-        same = (saved.model.config, saved.model.start) == (model.config, model.start)
-        if same and _unfinished(saved):
-            return Trainer.resume(saved, batches_a, batches_b, None, device, accelerator)
-        if accelerator is None or accelerator.is_main_process:
+    kind = (model.config, model.start)
+    if saved and saved.unfinished and (saved.model.config, saved.model.start) == kind:
+        trainer = Trainer.resume(saved, batches_a, batches_b, None, device, accelerator)
+    else:
+        if writes and saved is not None:
             for folder in (store.folder, store.mirror):
                 if folder is not None and folder.exists():
                     moved = set_aside(folder)
                     logger.warning("%s held another or a finished run, now in %s", folder, moved)
         if accelerator is not None:
             accelerator.wait_for_everyone()
-    return Trainer(model, batches_a, batches_b, config, device, accelerator)
-
-
-def _unfinished(saved: Checkpoint) -> bool:
-    """Whether there is something left of a run's minutes, or else of its steps."""
-    minutes = saved.extra.get("minutes")
-    if minutes is not None:
-        return float(saved.extra.get("spent_s", 0.0)) < 60.0 * float(minutes)
-    return saved.step < int(saved.extra.get("train", {}).get("steps", 0))
+        trainer = Trainer(model, batches_a, batches_b, config, device, accelerator)
+    trainer._store = store if writes else None
+    return trainer
