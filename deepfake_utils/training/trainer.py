@@ -294,9 +294,8 @@ class Trainer:
         if self.clock.minutes is not None:
             extra |= {"minutes": self.clock.minutes, "spent_s": self.clock.spent_s}
         history = torch.tensor(self.history, dtype=torch.float64).reshape(-1, 3)
-        average = self.average.state_dict()
         moments = optimizer_tensors(self.optimizer)
-        return Checkpoint(self.model, self.step, average, moments, history, extra)
+        return Checkpoint(self.model, self.step, self.average.state_dict(), moments, history, extra)
 
     def save(self, store: CheckpointStore) -> Path:
         """Write a checkpoint that `start_or_resume` and `Trainer.resume` continue from.
