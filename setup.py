@@ -29,7 +29,7 @@ setup(
     install_requires=[
         "torch>=2.6",
         "numpy>=1.26",
-        "opencv-python-headless>=4.10",
+        "opencv-python-headless>=4.12",
         "albumentations>=2.0",
         "av>=14",
         "c2pa-python>=0.38",
@@ -52,6 +52,7 @@ setup(
         "browser": ["jupyterlab>=4.2", "playwright>=1.48"],  # to test the notebooks in Chromium
         "dev": [
             "accelerate",
+            "hypothesis",
             "ipykernel",
             "mypy",
             "nbclient",

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
+import fnmatch
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from .files import sha256_of, write_json
+from .files import parse_json, reading, sha256_of, write_json
 from .settings import Settings, setting
 
 CONSENT_FILE = "consent.json"
 SCHEMA_FILE = Path(__file__).parent / "data" / "consent.schema.json"
 
+TRAIN, SWAP = "train-face-model", "swap-into-target"  # purposes that are asked for
 Role = Literal["target", "source", "both"]
 Basis = Literal["consent", "self", "synthetic", "licensed-dataset", "public-domain"]
 Audience = Literal["private", "publication", "commercial"]
@@ -47,16 +49,18 @@ class Subject(Settings):
     basis: Basis = setting("consent", "why the pictures may be used")
     role: Role = setting("both", '"target" is in the video, "source" is whose face is put there')
     purposes: tuple[str, ...] = setting(
-        ("train-face-model", "swap-into-target"), "what the pictures may be used for"
+        (TRAIN, SWAP), "what the pictures may be used for; training and swapping ask for these two"
     )
-    audience: Audience = setting("private", "who may see the result")
+    audience: Audience = setting("private", "who may see the result; nothing here checks that")
     given: str = setting(factory=_today, help="the day of the agreement")
     expires: str | None = setting(None, "the last day it holds; empty is without end")
     withdrawn: str | None = setting(
         None, "the day it was taken back; from then on nothing may be trained"
     )
     evidence_sha256: str | None = setting(None, "of the signed release, which stays where it is")
-    files: tuple[str, ...] = setting(("*",), "which pictures of the folder show this person")
+    files: tuple[str, ...] = setting(
+        ("*",), "which pictures of the folder show this person: names, * stands for anything"
+    )
 
     def __post_init__(self) -> None:
         """Check form and dates.
@@ -86,6 +90,9 @@ class Subject(Settings):
     def check(self, today: datetime.date | None = None) -> None:
         """Raise unless it holds on that day.
 
+        A day begins and ends at other moments in other time zones, and the clock here knows
+        nothing of the person's: before the first day and after the last one there is one of grace.
+
         Args:
             today: None takes the clock's.
 
@@ -93,11 +100,12 @@ class Subject(Settings):
             PermissionError: if the consent is not given yet, expired or withdrawn.
         """
         today = today or datetime.date.today()
-        if _day("given", self.given) > today:
+        grace = datetime.timedelta(days=1)
+        if _day("given", self.given) > today + grace:
             problem = f"holds only from {self.given} on"
         elif self.withdrawn is not None:
             problem = f"was withdrawn on {self.withdrawn}; delete these pictures"
-        elif self.expires is not None and _day("expires", self.expires) < today:
+        elif self.expires is not None and _day("expires", self.expires) < today - grace:
             problem = f"expired on {self.expires}; ask again"
         else:
             return
@@ -109,6 +117,7 @@ class ConsentNote(NamedTuple):
 
     sha256: str  # of consent.json
     bases: tuple[str, ...]  # of all people in it, sorted
+    swaps: bool = True  # whether they all agreed to a swap, not only to training
 
 
 @dataclass(frozen=True)
@@ -121,12 +130,53 @@ class Consent:
     @property
     def note(self) -> ConsentNote:
         """What travels on."""
-        return ConsentNote(self.sha256, tuple(sorted({each.basis for each in self.subjects})))
+        bases = tuple(sorted({each.basis for each in self.subjects}))
+        return ConsentNote(self.sha256, bases, all(SWAP in s.purposes for s in self.subjects))
 
     def check(self, today: datetime.date | None = None) -> None:
         """Raise unless it holds on that day for everybody, as `Subject.check`."""
         for subject in self.subjects:
             subject.check(today)
+
+    def check_training(self, names: Iterable[str]) -> None:
+        """Raise unless everybody agreed to training, and each picture shows one of them.
+
+        Args:
+            names: of the pictures' files.
+
+        Raises:
+            PermissionError: naming who did not, or which picture is nobody's.
+        """
+        self.check()
+        for subject in self.subjects:
+            if TRAIN not in subject.purposes:
+                raise PermissionError(
+                    f"person {subject.id!r} agreed to {', '.join(subject.purposes)}, not to "
+                    f"{TRAIN}; ask them, or train without them"
+                )
+        patterns = [pattern for subject in self.subjects for pattern in subject.files]
+        for name in names:
+            if not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+                raise PermissionError(
+                    f"{name} shows none of the people of {CONSENT_FILE}, whose pictures are "
+                    f"{', '.join(patterns)}; write it again, or remove that picture"
+                )
+
+    def check_role(self, role: Role) -> None:
+        """Raise unless everybody agreed to stand there.
+
+        Args:
+            role: "target" if their film is changed, "source" if their face is put there.
+
+        Raises:
+            PermissionError: naming who did not.
+        """
+        for subject in self.subjects:
+            if subject.role not in (role, "both"):
+                raise PermissionError(
+                    f"person {subject.id!r} agreed to be the {subject.role}, not the {role}; "
+                    "exchange the two people, or ask again"
+                )
 
 
 def write_consent(folder: str | os.PathLike[str], *subjects: Subject) -> Path:
@@ -153,18 +203,13 @@ def read_consent(folder: str | os.PathLike[str]) -> Consent | None:
     if not path.is_file():
         return None
     data = path.read_bytes()  # once, so that the hash is that of what is read
-    try:
-        record: Any = json.loads(data)
+    with reading(path, "a record of consent", "write it again with write_consent"):
+        record: Any = parse_json(data)
         if record["version"] != 1:
             raise ValueError(f"version: expected 1, got {record['version']!r}")
         subjects = tuple(_subject(each) for each in record["subjects"])
         if not subjects:
             raise ValueError("subjects: expected at least one, got none")
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(
-            f"expected a record of consent in {path}, got something else ({error}); write it again "
-            "with write_consent"
-        ) from error
     return Consent(subjects, sha256_of(data))
 
 
@@ -177,6 +222,7 @@ def _subject(record: dict[str, Any]) -> Subject:
 
 def require_consent(
     folder: str | os.PathLike[str],
+    names: Iterable[str],
     consent: Consent | None,
     refused: bool = False,
     ignore_refusal: bool = False,
@@ -185,16 +231,18 @@ def require_consent(
 
     Args:
         folder: of the faces.
+        names: of the pictures in it that are trained on.
         consent: of the people, None if there is no record.
         refused: whether the pictures bear a signed wish that no AI be trained on them.
         ignore_refusal: True takes no notice of that wish.
 
     Raises:
-        PermissionError: if there is no consent, it expired or was withdrawn, or the wish stands.
+        PermissionError: if there is no consent, it expired or was withdrawn, is not for training or
+            not for all pictures, or the wish stands.
     """
     if consent is None:
         raise PermissionError(ASK.format(folder=str(folder), file=CONSENT_FILE))
-    consent.check()
+    consent.check_training(names)
     if refused and not ignore_refusal:
         raise PermissionError(
             f"the pictures in {folder} bear a signed wish that no AI be trained on them (C2PA "

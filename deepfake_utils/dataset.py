@@ -156,7 +156,8 @@ class FaceDataset:
             )
         if self.faces.paths:  # faces in memory are the caller's own affair
             folder, refused = self.faces.paths[0].parent, self.faces.training_refused
-            require_consent(folder, self.faces.consent, refused, ignore_training_refusal)
+            names = [path.name for path in self.faces.paths]
+            require_consent(folder, names, self.faces.consent, refused, ignore_training_refusal)
         if size < 8:
             raise ValueError(f"size: expected at least 8 pixels, got {size}")
         if not coverage <= 1.0:

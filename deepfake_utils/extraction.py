@@ -6,8 +6,7 @@ import dataclasses
 import itertools
 import logging
 import os
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .consent import Consent, Subject, read_consent, write_consent
+from .consent import CONSENT_FILE, Consent, Subject, read_consent, write_consent
 from .faces import CROP_COVERAGE, align_face, mean_face
-from .files import read_json, write_json
+from .files import (
+    is_plain,
+    is_unfinished,
+    read_json,
+    reading,
+    restore_folder,
+    sha256_of,
+    whole_folder,
+    write_json,
+)
 from .images import Image, Points, check_points, list_images, read_image, write_image
 from .landmarks import Landmarker
 from .marking.reading import training_refused
@@ -30,6 +38,8 @@ from .video import TimedFrame, read_timed_frames, read_video_info
 logger = logging.getLogger(__name__)
 
 FACES_FILE = "faces.json"
+# What may be wrong where crops have no faces.json.
+_CUT_SHORT = " without faces.json, as an extraction by an older version leaves if it is cut short"
 NOT_STEADIED = TrackConfig(smoothing="off", max_gap_s=0.0)
 
 
@@ -78,7 +88,7 @@ def extract_clip(
         consent: who the person is (no name) and why the pictures may be used, for training;
             written beside the crops as consent.json.
         progress: called after each frame with how many are done and about how many there will be.
-            What it raises ends the extraction; the crops cut out so far stay, without faces.json.
+            What it raises ends the extraction, and the folder stays as it was.
 
     Raises:
         FileNotFoundError, ValueError: if the clip cannot be read or has no such part.
@@ -89,10 +99,8 @@ def extract_clip(
     tracked = track_faces(frames, landmarker, track, choose)
     if progress is not None:
         tracked = tell_progress(tracked, progress, read_video_info(clip), start_s, end_s, stride)
-    report = _write_crops(tracked, Path(folder), landmarker, size, coverage, training_refused(clip))
-    if consent is not None:
-        write_consent(folder, consent)
-    return report
+    refused = training_refused(clip)
+    return _write_crops(tracked, Path(folder), landmarker, size, coverage, refused, consent)
 
 
 def extract_faces(
@@ -108,9 +116,10 @@ def extract_faces(
 
     For the frames of a film `extract_clip` gives steadier crops. The folder is for looking through:
     delete a bad crop and it is gone from the training set. `faces.json` holds for each crop its
-    frame number, its landmarks (68, 2) in frame pixels, the matrix (2, 3) from frame to crop and
-    the landmarker's confidence in it (0..1), and for all of them landmarker, crop size and
-    coverage.
+    frame number, its landmarks (68, 2) in frame pixels, the matrix (2, 3) from frame to crop, the
+    landmarker's confidence in it (0..1) and the file's SHA-256, and for all of them landmarker,
+    crop size and coverage. It all appears in one step at the end: whatever stops the extraction,
+    the folder holds what it held before.
 
     Args:
         frames: pictures (H, W, 3) RGB uint8.
@@ -130,20 +139,19 @@ def extract_faces(
     _check_folder(Path(folder), overwrite)
     alone = (track_faces([TimedFrame(frame, 0.0)], landmarker, NOT_STEADIED) for frame in frames)
     tracked = itertools.chain.from_iterable(alone)
-    report = _write_crops(tracked, Path(folder), landmarker, size, coverage, refused=False)
-    if consent is not None:
-        write_consent(folder, consent)
-    return report
+    return _write_crops(tracked, Path(folder), landmarker, size, coverage, False, consent)
 
 
 def _check_folder(folder: Path, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"expected a folder to write crops to, got the file {folder}")
+    restore_folder(folder)
     if folder.exists() and not overwrite:
         if (folder / FACES_FILE).exists() or any(folder.glob("face_*.png")):
+            state = "" if (folder / FACES_FILE).exists() else _CUT_SHORT
             raise FileExistsError(
-                f"{folder} holds faces already; use them as they are, choose another folder, "
-                "or pass overwrite=True to replace them"
+                f"{folder} holds faces already{state}; use them as they are, choose another "
+                "folder, or pass overwrite=True to replace them"
             )
 
 
@@ -154,11 +162,37 @@ def _write_crops(
     size: int,
     coverage: float,
     refused: bool,
+    consent: Subject | None,
 ) -> ExtractionReport:
-    """Cut out and write each frame's face, then faces.json, and last remove what is outdated."""
+    """Cut out each frame's face, and put the set in the place of an earlier one."""
     mean_face(size, coverage)  # wrong numbers should not surface after a long run
-    # Plain names only: a doctored faces.json must not make us delete files elsewhere.
-    earlier = [folder / name for name in _entries(folder) if re.fullmatch(r"face_\d+\.png", name)]
+    with whole_folder(folder, _not_of(folder)) as new:
+        report = _cut_out(frames, new, landmarker, size, coverage, refused)
+        if consent is not None:
+            write_consent(new, consent)
+    if report.frames_with_several:
+        several, total = report.frames_with_several, report.frames
+        logger.warning("%d of %d frames show several faces; took one", several, total)
+    return dataclasses.replace(report, folder=folder)
+
+
+def _not_of(folder: Path) -> Callable[[Path], bool]:
+    """Tells which files of a folder are not of the set of faces there, and stay for the next."""
+    entries = read_record(folder).get("faces", {}) if (folder / FACES_FILE).exists() else None
+    # An agreement is for the faces beside which it was written; one alone waits for them.
+    gone = set() if entries is None else {*entries, FACES_FILE, CONSENT_FILE}
+    return lambda path: path.name not in gone
+
+
+def _cut_out(
+    frames: Iterable[TrackedFrame],
+    folder: Path,
+    landmarker: Landmarker,
+    size: int,
+    coverage: float,
+    refused: bool,
+) -> ExtractionReport:
+    """Write each frame's face, then faces.json."""
     entries: dict[str, dict[str, Any]] = {}
     total = several = 0
     for number, frame in enumerate(frames):
@@ -168,12 +202,13 @@ def _write_crops(
             continue
         face = align_face(frame.image, frame.points, size, coverage)
         name = f"face_{number:06d}.png"
-        write_image(folder / name, face.image, png_compression=1)
+        path = write_image(folder / name, face.image, png_compression=1)
         entries[name] = {
             "frame": number,
             "landmarks": np.round(frame.points, 3).tolist(),
             "matrix": face.matrix.tolist(),
             "confidence": round(frame.confidence, 3),
+            "sha256": sha256_of(path),
         }
     if not total:
         raise ValueError("expected frames to look for faces in, got none")
@@ -190,24 +225,17 @@ def _write_crops(
         "training_refused": refused,  # a signed wish in the clip that no AI be trained on it
         "faces": entries,
     }
-    write_json(folder / FACES_FILE, record)
-    for path in earlier:
-        if path.name not in entries:
-            path.unlink(missing_ok=True)
-    if several:
-        logger.warning("%d of %d frames show several faces; took one", several, total)
+    write_json(folder / FACES_FILE, record, durable=True)
     return ExtractionReport(folder, total, len(entries), total - len(entries), several)
-
-
-def _entries(folder: Path) -> dict[str, dict[str, Any]]:
-    """The `faces` part of faces.json, {} if there is none."""
-    return dict(read_record(folder).get("faces", {}))
 
 
 def crop_landmarks(entry: dict[str, Any]) -> Points:
     """The landmarks (68, 2) of an entry of faces.json, moved from frame to crop pixels."""
     points = check_points(entry["landmarks"], 68, "landmarks")
-    return transform_points(points, np.asarray(entry["matrix"], np.float64))
+    matrix = np.asarray(entry["matrix"], np.float64)
+    if not abs(np.linalg.det(matrix[:, :2])) > 0.0:
+        raise ValueError("matrix: expected one that can be turned back")
+    return transform_points(points, matrix)
 
 
 def crop_confidence(entry: dict[str, Any]) -> float:
@@ -218,18 +246,47 @@ def crop_confidence(entry: dict[str, Any]) -> float:
 def read_record(folder: Path) -> dict[str, Any]:
     """The faces.json of a folder, {} if there is none.
 
+    Its `faces` are objects by plain file names; its `coverage`, if it has one, is a share.
+
     Raises:
+        FileNotFoundError: if an extraction into the folder is going on, or was cut short.
         ValueError: if it is damaged.
     """
+    restore_folder(folder)
+    if not folder.exists() and is_unfinished(folder):
+        raise FileNotFoundError(
+            f"no faces in {folder} yet: their extraction is going on, or was cut short; then "
+            "extract them again"
+        )
     path = folder / FACES_FILE
     if not path.exists():
         return {}
     record = read_json(
         path, "delete it to use the crops without landmarks, or extract the faces again"
     )
-    if not isinstance(record.get("faces", {}), dict):
-        raise ValueError(f"expected an object with 'faces' in {path}; extract the faces again")
-    return record
+    with reading(path, "a record of faces", "extract the faces again"):
+        # A doctored file must not have us read, move or delete files elsewhere.
+        faces = {name: entry for name, entry in record.get("faces", {}).items() if is_plain(name)}
+        for entry in faces.values():
+            if not isinstance(entry, dict) or not isinstance(entry.get("frame", 0), int):
+                raise ValueError(f"faces: expected an object with 'frame', got {entry!r:.80}")
+        if not 0.0 < float(record.get("coverage", CROP_COVERAGE)) <= 1.0:
+            raise ValueError(f"coverage: expected a share, got {record['coverage']!r:.80}")
+    return {**record, "faces": faces}
+
+
+def check_crop(path: Path, entry: dict[str, Any]) -> Path:
+    """The path of a crop, if the file is the one that its entry in faces.json is of.
+
+    Raises:
+        ValueError: if it is another picture.
+    """
+    if entry.get("sha256") not in (None, sha256_of(path)):  # none: of an earlier version
+        raise ValueError(
+            f"expected the picture that {FACES_FILE} describes, got another one in {path}; delete "
+            "it, or extract the faces again"
+        )
+    return path
 
 
 @dataclass(frozen=True)
@@ -289,21 +346,24 @@ def load_faces(folder: str | os.PathLike[str]) -> FaceSet:
 
     Raises:
         FileNotFoundError, NotADirectoryError: if there is no such folder.
-        ValueError: if it holds no crop, a crop is not square, or the sizes differ.
+        ValueError: if it holds no crop, a crop is not square or not the picture that was cut out,
+            or the sizes differ.
     """
     folder = Path(folder)
-    paths = list_images(folder)
     record = read_record(folder)
+    paths = list_images(folder)
     entries = record.get("faces", {})
     if record:
         strangers = [path.name for path in paths if path.name not in entries]
         if strangers:
             logger.warning("%s: left out %d pictures not in faces.json", folder, len(strangers))
-        paths = [path for path in paths if path.name in entries]
+        paths = [check_crop(p, entries[p.name]) for p in paths if p.name in entries]
         if not paths:
             raise ValueError(
                 f"expected crops that {folder / FACES_FILE} lists, got none; extract them again"
             )
+    elif any(folder.glob("face_*.png")):
+        logger.warning("%s: took pictures%s; else extract them again", folder, _CUT_SHORT)
     images = [read_image(path) for path in paths]
     for path, image in zip(paths, images, strict=True):
         if image.shape != (len(images[0]), len(images[0]), 3):
@@ -313,14 +373,9 @@ def load_faces(folder: str | os.PathLike[str]) -> FaceSet:
             )
     landmarks = confidence = None
     if record:
-        try:
+        wanted = "'landmarks' (68, 2) and 'matrix' (2, 3) of each crop"
+        with reading(folder / FACES_FILE, wanted, "extract the faces again"):
             landmarks = np.stack([crop_landmarks(entries[path.name]) for path in paths])
-            confidence = np.array([crop_confidence(entries[path.name]) for path in paths])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"expected 'landmarks' (68, 2) and 'matrix' (2, 3) of each crop in "
-                f"{folder / FACES_FILE}, got something else ({error!r}); extract the faces again"
-            ) from error
     coverage = float(record.get("coverage", CROP_COVERAGE))
     refused = record.get("training_refused") is True
     if not record:  # pictures from elsewhere, which may bear the wish themselves

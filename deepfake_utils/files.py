@@ -9,8 +9,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Iterator, Mapping
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from glob import escape as glob_escape
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +24,14 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+logger = logging.getLogger(__name__)
+
 CHUNK = 1 << 20  # bytes
+LARGEST_JSON = 1 << 29  # bytes: the faces.json of a film of two hours has 300 million
+CHECKSUM = "sha256"  # in the header of a safetensors file: of all that is in it
+STAGING = ".saving"  # the folder of what is not finished yet, beside its place
+# What content of the wrong form raises in code that expects the right one.
+ODD = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 Tensors = dict[str, torch.Tensor]
 
 
@@ -48,6 +60,144 @@ def whole_file(path: Path, durable: bool = False) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """A hidden folder of one's own below `folder`, for files that are not finished yet.
+
+    What killed programs left of theirs is removed; what other programs still write stays.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    root = folder / STAGING
+    for left in root.glob("*"):
+        if not left.is_dir():
+            left.unlink(missing_ok=True)
+            continue
+        with contextlib.suppress(OSError):  # held by its writer, or just gone
+            take_lock(left / "lock").release()
+            shutil.rmtree(left)
+    own = root / secrets.token_hex(6)
+    own.mkdir(parents=True)
+    lock = take_lock(own / "lock")
+    try:
+        yield own
+    finally:
+        lock.release()
+        shutil.rmtree(own, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another program is writing there
+            root.rmdir()
+
+
+@contextlib.contextmanager
+def whole_folder(place: Path, keep: Callable[[Path], bool]) -> Iterator[Path]:
+    """A hidden folder to write to, which takes the place of the folder at `place` if all went well.
+
+    Whoever calls `restore_folder` before looking finds the earlier folder or the new one, whole,
+    whenever this program is killed.
+
+    Args:
+        keep: which of the earlier folder's files and folders the new one shall have, too.
+
+    Raises:
+        OSError: if it cannot be made; then, and after any error, the earlier folder stays.
+        ValueError: if `place` cannot be replaced: a drive, or where this program runs.
+    """
+    if place.is_mount() or Path.cwd().is_relative_to(place.resolve()):
+        raise ValueError(
+            f"expected a folder that can be replaced as a whole, got {place}, which is a drive or "
+            "the folder that this program runs in; choose a folder inside it"
+        )
+    restore_folder(place)
+    place = place.resolve()
+    if is_unfinished(place):
+        logger.warning("what was being written to %s was cut short; it begins anew", place)
+    with staging(place.parent) as own:
+        new = own / place.name
+        new.mkdir()
+        yield new
+        for each in filter(keep, place.glob("*")):
+            if each.is_dir() and not each.is_symlink():
+                shutil.copytree(each, new / each.name, symlinks=True, copy_function=_link)
+            elif not (new / each.name).exists():
+                _link(each, new / each.name)
+        flush_folder(new)
+        _put_in_place(new, place)
+
+
+def _put_in_place(new: Path, place: Path) -> None:
+    earlier = _earlier(place)
+    for again in (True, True, False):
+        if place.exists():
+            place.rename(earlier)
+        try:
+            new.rename(place)
+            break
+        except OSError:
+            restore_folder(place)  # as a reader may have done just now: then try again
+            if not again:
+                raise
+    flush_folder(place.parent)
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
+def restore_folder(place: Path) -> None:
+    """Tidy up after a `whole_folder` that was killed while it put the new folder in place.
+
+    Raises:
+        OSError: if the folder cannot be put back.
+    """
+    earlier = _earlier(place.resolve())
+    if earlier.is_dir():
+        if place.exists():
+            shutil.rmtree(earlier, ignore_errors=True)
+        else:
+            earlier.rename(place.resolve())
+
+
+def is_unfinished(place: Path) -> bool:
+    """Whether `whole_folder` was begun for a place, and is going on or was cut short."""
+    place = place.resolve()
+    return any((place.parent / STAGING).glob(f"*/{glob_escape(place.name)}"))
+
+
+def _earlier(place: Path) -> Path:
+    return place.with_name(f".{place.name}.earlier")
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    """A second name for a file, or a copy where the drive has no such thing."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except (NotImplementedError, OSError):
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def check_other_file(path: str | os.PathLike[str], *sources: str | os.PathLike[str] | None) -> None:
+    """Raise if what is written to `path` would replace what it is made from.
+
+    Raises:
+        ValueError: if it is a source, be it by links or another spelling.
+    """
+    for source in sources:
+        with contextlib.suppress(FileNotFoundError):
+            if source is not None and Path(path).samefile(source):
+                raise ValueError(
+                    f"expected another file than {source} to write to, got {path}, which leads "
+                    "there; choose another name, or the original would be lost"
+                )
+
+
+def plain_name(name: str) -> str:
+    """The last part of a name from elsewhere, without what a file system may not like."""
+    return re.sub(r'[\x00-\x1f<>:"|?*]', "_", re.split(r"[/\\]", name)[-1]).strip(" .")
+
+
+def is_plain(name: object) -> bool:
+    """Whether it is a file's name and nothing else: what a file says may not lead elsewhere."""
+    return isinstance(name, str) and name != "" and plain_name(name) == name
+
+
 def flush_folder(folder: Path) -> None:
     """Wait until the names of the files in `folder` are on the disk, where the system can."""
     # Windows and some network drives cannot; a renamed file is whole there all the same.
@@ -74,17 +224,22 @@ def set_aside(path: Path) -> Path:
     return path.rename(free)
 
 
-def take_lock(path: Path) -> FileLock:
+def take_lock(path: Path, shared: bool = False) -> FileLock:
     """Hold a lock file that one program at a time can hold; `release()` it, or end the program.
 
     Where the system has no such locks (some network drives) nothing is held.
+
+    Args:
+        path: of the lock file, which is made.
+        shared: whether this program may hold it several times, and releases it as often.
 
     Raises:
         BlockingIOError: if another one holds it.
         OSError: if the file cannot be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, thread_local=False)  # a worker's thread may release it
+    # A worker's thread may release it.
+    lock = FileLock(path.absolute(), thread_local=False, is_singleton=shared)
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
@@ -109,26 +264,57 @@ def sha256_of(what: Path | bytes) -> str:
     return digest.hexdigest()
 
 
-def read_json(path: Path, advice: str) -> dict[str, Any]:
+@contextlib.contextmanager
+def reading(path: Path, what: str, advice: str) -> Iterator[None]:
+    """Have content of another form than expected raise a ValueError that names the file.
+
+    Args:
+        path: the file.
+        what: what is expected in it.
+        advice: what to do; it ends the error's sentence.
+    """
+    try:
+        yield
+    except ODD as error:
+        got = str(error) if isinstance(error, ValueError) else repr(error)
+        raise ValueError(
+            f"expected {what} in {path}, got something else ({got}); {advice}"
+        ) from error
+
+
+def read_json(path: Path, advice: str, largest: int = LARGEST_JSON) -> dict[str, Any]:
     """The object in a JSON file that anybody may have written.
 
     Args:
         path: the file.
         advice: what to do if it is damaged; it ends the error's sentence.
+        largest: how many bytes it may have.
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: if it holds no JSON, or no object.
+        ValueError: if it holds no JSON, or no object, or is too large.
     """
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # also what is no UTF-8
-        raise ValueError(
-            f"expected JSON in {path}, got something else ({error}); {advice}"
-        ) from error
+    if (size := path.stat().st_size) > largest:
+        raise ValueError(f"expected at most {largest} bytes in {path}, got {size}; {advice}")
+    data = path.read_bytes()
+    with reading(path, "JSON", advice):
+        read = parse_json(data)
     if not isinstance(read, dict):
         raise ValueError(f"expected an object in {path}, got a {type(read).__name__}; {advice}")
     return read
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What JSON holds; NaN and infinity, which JSON does not have, are refused.
+
+    Raises:
+        ValueError, RecursionError: if it is none, or too deep.
+    """
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is no number")
+
+    return json.loads(text, parse_constant=refuse)
 
 
 def write_json(
@@ -140,7 +326,10 @@ def write_json(
         OSError: if it cannot be written.
         TypeError, ValueError: if it holds what JSON has no word for.
     """
-    text = json.dumps(record, indent=indent, ensure_ascii=False, allow_nan=False)
+    try:
+        text = json.dumps(record, indent=indent, ensure_ascii=False, allow_nan=False)
+    except RecursionError as error:
+        raise ValueError(f"expected a record for {path}, got one too deep for JSON") from error
     with whole_file(path, durable) as part:
         part.write_text(text + "\n", encoding="utf-8")
     return path
@@ -160,12 +349,31 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: dict[
     """
     _check_suffix(path)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {**header, CHECKSUM: _checksum(plain, header)}
     try:
-        with whole_file(path, durable=True) as part:
-            save_file(plain, part, metadata=header)
+        # safetensors writes to a name of its own choice first, which a kill leaves behind.
+        with staging(path.parent) as own, whole_file(path, durable=True) as part:
+            save_file(plain, own / path.name, metadata=header)
+            (own / path.name).replace(part)
     except SafetensorError as error:  # how safetensors reports a full disk or a missing right
         raise OSError(f"could not write {path}: {error}; free some space there") from error
     return path
+
+
+def tensors_sha256(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
+    """SHA-256 of tensors on whatever device: their names, shapes, types and bytes, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors, key=lambda each: each[0]):
+        array = tensor.detach().cpu().contiguous()
+        data = array.reshape(-1).view(torch.uint8)
+        digest.update(f"{name} {tuple(array.shape)} {array.dtype}".encode())
+        digest.update(data.numpy().data)
+    return digest.hexdigest()
+
+
+def _checksum(tensors: Tensors, header: Mapping[str, str]) -> str:
+    said = json.dumps(sorted(header.items())) + tensors_sha256(tensors.items())
+    return sha256_of(said.encode())
 
 
 def read_tensors(path: Path, kind: str, device: torch.device) -> tuple[Tensors, dict[str, str]]:
@@ -193,6 +401,12 @@ def read_tensors(path: Path, kind: str, device: torch.device) -> tuple[Tensors, 
             f"expected a whole safetensors file, got a damaged or other one at {path} ({error}); "
             "use an earlier one"
         ) from error
+    said = header.pop(CHECKSUM, None)  # files written before have none
+    if said is not None and said != _checksum(tensors, header):
+        raise ValueError(
+            f"expected what was written to {path}, got other numbers or text: it is damaged; use "
+            "an earlier one"
+        )
     if header.get("format") != kind:
         raise ValueError(
             f"expected a file of format {kind!r}, got {header.get('format')!r} in {path}; it was "

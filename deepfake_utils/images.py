@@ -10,8 +10,11 @@ functions at the end of this file are the border between them.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
+import struct
 import typing
 from pathlib import Path
 from typing import Any
@@ -21,13 +24,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .files import whole_file
+from .files import ODD, whole_file
 
 Image = NDArray[np.uint8]  # (H, W, 3), RGB, 0..255
 Points = NDArray[np.float64]  # (N, 2), (x, y) in pixels
 Matrix = NDArray[np.float64]  # (2, 3), maps (x, y, 1) to (x', y')
 Mask = NDArray[np.float32]  # (H, W), 0 = keep what is there, 1 = take the new face
 
+MAX_PIXELS = 1 << 27  # 134 million: larger than nearly all cameras', 400 MB as RGB
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 
 
@@ -119,24 +123,65 @@ def _to_rgb8(decoded: NDArray[Any]) -> Image:
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def read_image(path: str | os.PathLike[str]) -> Image:
+def check_pixels(width: int, height: int, path: Path, max_pixels: int = MAX_PIXELS) -> None:
+    """Raise ValueError if a picture claims to be too large, before memory is taken for it."""
+    if width * height > max_pixels:
+        raise ValueError(
+            f"expected at most {max_pixels} pixels, got {width}x{height} in {path}; if you trust "
+            "the file, pass a larger max_pixels, or make it smaller"
+        )
+
+
+def _claimed_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) by a picture's header; None if it is none."""
+    from PIL import Image as Pillow
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    stream = io.BytesIO(data)
+    try:
+        if data[:8] == b"\x89PNG\r\n\x1a\n":  # whose texts, which Pillow reads, may be damaged
+            width, height = struct.unpack(">II", data[16:24])
+        elif data[:4] in (b"II*\0", b"MM\0*"):  # TIFF, some kinds of which Pillow does not open
+            directory = ImageFileDirectory_v2(data[:8])
+            stream.seek(directory.next)
+            directory.load(stream)
+            width, height = directory[256], directory[257]
+        else:
+            with Pillow.open(stream) as image:
+                width, height = image.size
+        return int(width), int(height)
+    except Pillow.DecompressionBombError:
+        return 1 << 32, 1  # more than anybody allows
+    except (EOFError, OSError, SyntaxError, struct.error, *ODD):  # what Pillow raises
+        return None
+
+
+def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Image:
     """Read an image file as (H, W, 3) RGB uint8.
 
     Grey becomes three equal channels, 16 bits become 8, transparency is laid over white, and the
     EXIF orientation of a photograph is applied.
 
+    Args:
+        max_pixels: how large it may be; a file of a few kB can claim gigabytes.
+
     Raises:
         FileNotFoundError: if there is no file at `path`.
         IsADirectoryError: if `path` is a folder.
-        ValueError: if the file is not an image that OpenCV can read.
+        ValueError: if the file is not an image that OpenCV can read, or too large.
     """
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"expected an image file, got the folder {path}")
     if not path.is_file():
         raise FileNotFoundError(f"no image at {path}; check the path (now in {Path.cwd()})")
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    content = path.read_bytes()
+    data, decoded = np.frombuffer(content, np.uint8), None
+    size = _claimed_size(content)
+    if size is not None:
+        check_pixels(*size, path, max_pixels)
+        with contextlib.suppress(cv2.error):
+            decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.size == 0:
         raise ValueError(
             f"expected an image ({', '.join(sorted(IMAGE_SUFFIXES))}), got something else "

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .files import write_json
+from .files import check_other_file, write_json
 from .images import Image, write_image
 from .marking.c2pa import Origin
 from .marking.label import DISCLOSURE
@@ -98,10 +98,12 @@ def swap_video(
             be. What it raises ends the swap, and nothing is written.
 
     Raises:
-        FileNotFoundError, ValueError: if the target cannot be read or has no such part, or no
-            frame could be swapped; then nothing is written.
-        OSError: if `path` cannot be written.
+        FileNotFoundError, ValueError: if the target cannot be read or has no such part, is what
+            `path` leads to, or no frame could be swapped; then nothing is written.
+        OSError: if `path` cannot be written or signed. What only lacks its signature is kept, see
+            `MarkedVideoWriter`.
     """
+    check_other_file(path, target)
     info = read_video_info(target)
     notes: list[FrameNote] = []
     outcomes: Counter[str] = Counter()
@@ -194,11 +196,13 @@ def side_by_side(
         height: of the video in pixels.
 
     Raises:
-        FileNotFoundError, ValueError: if there is no clip, or one cannot be read.
-        OSError: if `path` cannot be written.
+        FileNotFoundError, ValueError: if there is no clip, one cannot be read, or is what `path`
+            leads to.
+        OSError: if `path` cannot be written or signed, as `swap_video`.
     """
     if not clips:
         raise ValueError("expected at least one clip, got none")
+    check_other_file(path, *clips.values())
     starts = [(starts_s or {}).get(name, 0.0) for name in clips]
     infos = [read_video_info(clip) for clip in clips.values()]
     widths = [max(2, round(height * info.width / info.height)) for info in infos]

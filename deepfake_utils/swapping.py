@@ -16,6 +16,7 @@ from .compositing.blending import Blend, edge_fade, paste_face, sharpen
 from .compositing.colour import ColourMatch, match_colour
 from .compositing.grain import add_grain, soften
 from .compositing.occlusion import visible
+from .consent import SWAP
 from .detectors.pose import head_pose
 from .devices import pick_device, pick_dtype, place
 from .faces import AlignedFace, align_face, face_mask, feature_mask
@@ -111,6 +112,9 @@ class Swapper:
         device: None picks the GPU if there is one.
         enlarge: makes the drawn faces larger, (B, 3, S, S) float in 0..1 on the device ->
             (B, 3, rS, rS), such as `superres.enlarger(network)`; None leaves them as they are.
+
+    Raises:
+        PermissionError: if somebody agreed to training, but not to a swap.
     """
 
     def __init__(
@@ -122,6 +126,11 @@ class Swapper:
         enlarge: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
         self.config = config or SwapConfig()
+        if not all(note.swaps for note in model.consent):
+            raise PermissionError(
+                f"somebody this network was trained on did not agree to a swap ({SWAP}); ask them, "
+                "write their consent.json again, and train anew"
+            )
         self.device = pick_device(device)
         self.dtype = pick_dtype(self.device)
         self.model = place(model, self.device).eval()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -16,7 +18,7 @@ import torch
 from filelock import FileLock
 
 from deepfake_utils.autoencoder import AutoencoderConfig
-from deepfake_utils.extraction import FaceSet, extract_faces
+from deepfake_utils.extraction import FACES_FILE, FaceSet, extract_faces
 from deepfake_utils.faces import align_face
 from deepfake_utils.marking.signer import FOLDER_VARIABLE
 from deepfake_utils.samples import load_truth, sample_clips, sample_consent
@@ -102,6 +104,17 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         find, consent = _truth_landmarker(landmarks[::25]), sample_consent(name.upper())
         extract_faces(frames, folder / name, find, size=128, consent=consent)
     return folder / "a", folder / "b"
+
+
+@pytest.fixture
+def own_crops(crops: tuple[Path, Path], tmp_path: Path) -> Path:
+    """A copy of person A's 12 crops to be changed: its faces.json knows no hashes of them."""
+    folder = Path(shutil.copytree(crops[0], tmp_path / "a"))
+    record = json.loads((folder / FACES_FILE).read_text())
+    for entry in record["faces"].values():
+        del entry["sha256"]
+    (folder / FACES_FILE).write_text(json.dumps(record))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+import shutil
 
 import jsonschema
 import pytest
@@ -21,6 +22,7 @@ from deepfake_utils.images import write_image
 from deepfake_utils.marking.writing import MarkedVideoWriter, write_picture
 from deepfake_utils.runs.checkpoint import load_checkpoint, save_checkpoint, weights_sha256
 from deepfake_utils.samples import sample_clips, sample_consent
+from deepfake_utils.swapping import Swapper
 from deepfake_utils.training.trainer import Trainer
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text()))
@@ -101,15 +103,53 @@ def test_training_without_a_record_asks_for_it(folder):
 def test_an_expired_or_withdrawn_consent_is_refused(folder):
     today = datetime.date.today()
     for changes, match in (
-        ({"expires": str(today - DAY)}, "expired on"),
+        ({"expires": str(today - 2 * DAY)}, "expired on"),
         ({"withdrawn": str(today)}, "withdrawn on .* delete"),
         ({"given": str(today + 2 * DAY)}, "holds only from"),
     ):
         write_consent(folder, Subject("B", "self"), Subject("A", "consent", **changes))
         with pytest.raises(PermissionError, match=f"person 'A' .*{match}"):
             FaceDataset(folder, 32)
-    write_consent(folder, Subject("A", "consent", expires=str(today)))
-    FaceDataset(folder, 32)  # the last day still counts
+    # The last day counts, and it may be another day there than here.
+    for changes in ({"expires": str(today - DAY)}, {"given": str(today + DAY)}):
+        write_consent(folder, Subject("A", "consent", **changes))
+        FaceDataset(folder, 32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"purposes": ("archive-only",)}, "'A' agreed to archive-only, not to train-face-model"),
+        ({"files": ("other_*.png",)}, "face_0.png shows none of the people"),
+        ({"files": ("face_0.png",)}, "face_1.png shows none of the people"),
+    ],
+)
+def test_purposes_and_files_mean_what_the_schema_says(folder, changes, match):
+    write_consent(folder, Subject("A", "self", **changes))
+    with pytest.raises(PermissionError, match=match):
+        FaceDataset(folder, 32)
+    write_consent(
+        folder, Subject("A", files=("face_0.*",)), Subject("B", files=("face_[1-9].png",))
+    )
+    assert len(FaceDataset(folder, 32)) == 2
+
+
+def test_nobody_stands_where_they_did_not_agree_to(crops, tiny, tmp_path):
+    a, b = (endless_batches(FaceDataset(each, 32), 2, device="cpu") for each in crops)
+    with pytest.raises(PermissionError, match="'B' agreed to be the source, not the target"):
+        Trainer(FaceSwapAutoencoder(tiny), b, a, device="cpu")
+    Trainer(FaceSwapAutoencoder(tiny), a, b, device="cpu")
+
+
+def test_who_agreed_to_training_only_is_not_swapped(tmp_path, crops, tiny):
+    folder = shutil.copytree(crops[1], tmp_path / "b")
+    write_consent(folder, Subject("B", "self", purposes=("train-face-model",)))
+    a, b = (endless_batches(FaceDataset(f, 32), 2, device="cpu") for f in (crops[0], folder))
+    trainer = Trainer(FaceSwapAutoencoder(tiny), a, b, device="cpu")
+    saved = load_checkpoint(save_checkpoint(tmp_path / "c.safetensors", trainer.checkpoint()))
+    for model in (trainer.average, saved.best_model()):
+        with pytest.raises(PermissionError, match="did not agree to a swap"):
+            Swapper(model, lambda frame: [])
 
 
 def test_it_travels_into_the_checkpoint_and_on(tmp_path, crops, tiny):

@@ -119,14 +119,24 @@ def test_the_report_says_that_a_network_is_hardly_trained(tmp_path, model, caplo
     assert str(report) in caplog.text
 
 
-def test_a_clip_can_be_replaced_by_its_own_swap(tmp_path, model):
-    path = tmp_path / "own.mp4"
-    path.write_bytes(sample_clips().person_b_as_a.read_bytes())
-    points = load_truth().landmarks_b_as_a
-    count = itertools.count()
-    swapper = Swapper(model, lambda frame: [points[next(count)]], UNCOVERED, "cpu")
-    assert swap_video(path, path, swapper, 0.0, 0.2).frames == 5
-    assert read_video_info(path).frame_count == 5
+def test_the_original_is_never_replaced(tmp_path, model, monkeypatch):
+    def never(frame):
+        raise AssertionError("worked before it refused")
+
+    path, film = tmp_path / "own.mp4", sample_clips().person_b_as_a.read_bytes()
+    path.write_bytes(film)
+    (tmp_path / "symbolic.mp4").symlink_to(path)
+    (tmp_path / "hard.mp4").hardlink_to(path)
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    swapper = Swapper(model, never, UNCOVERED, "cpu")
+    for other in ("own.mp4", "symbolic.mp4", "hard.mp4", "folder/../own.mp4", str(path)):
+        for target, out in ((path, other), (other, path)):
+            with pytest.raises(ValueError, match="expected another file"):
+                swap_video(target, out, swapper, 0.0, 0.2)
+            with pytest.raises(ValueError, match="expected another file"):
+                side_by_side({"first": sample_clips().person_a, "second": target}, out)
+    assert path.read_bytes() == film
 
 
 def test_video_without_any_face_is_not_written(tmp_path, model, caplog):

@@ -12,8 +12,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from ..extraction import FACES_FILE, read_record
-from ..files import flush_folder, read_json, set_aside, sha256_of, write_json
+from ..extraction import FACES_FILE, check_crop, read_record
+from ..files import (
+    flush_folder,
+    read_json,
+    reading,
+    restore_folder,
+    set_aside,
+    sha256_of,
+    write_json,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +49,8 @@ class CropFolder:
 
     Raises:
         FileNotFoundError, NotADirectoryError: if there is no such folder, or no faces.json in it.
-        ValueError: if faces.json or the journal is damaged, or no crop that it lists is there.
+        ValueError: if faces.json or the journal is damaged, no crop that it lists is there, or one
+            is not the picture that was cut out.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,9 +58,7 @@ class CropFolder:
         self.record = _checked_record(folder)
         self.sha256 = sha256_of(folder / FACES_FILE)
         entries = self.record["faces"]
-        # Plain names only: a doctored faces.json must not make us move files elsewhere.
-        plain = [name for name in entries if Path(name).name == name]
-        self._listed = sorted(plain, key=lambda name: (entries[name].get("frame", 0), name))
+        self._listed = sorted(entries, key=lambda name: (entries[name].get("frame", 0), name))
         self._set_aside_what_is_outdated()
         self._finish()
         there = {*self.kept, *self.dropped}
@@ -60,6 +67,8 @@ class CropFolder:
             raise ValueError(
                 f"expected crops that {folder / FACES_FILE} lists, got none; extract them again"
             )
+        for name in self.names:
+            check_crop(self.path(name), entries[name])
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -93,8 +102,13 @@ class CropFolder:
 
     @property
     def _steps(self) -> list[Step]:
-        """What was done so far."""
-        return list(self._journal().get("steps", []))
+        """What was done so far, as far as it is of the crops that faces.json lists."""
+        with reading(self.away / JOURNAL_FILE, "steps with names of crops", self._advice):
+            known = set(self._listed)  # nothing else is moved, whatever a journal says
+            return [
+                {kind: [name for name in names if name in known] for kind, names in step.items()}
+                for step in self._journal().get("steps", [])
+            ]
 
     def _step(self, kind: Literal["drop", "keep"], names: Iterable[str]) -> list[str]:
         """Drop or keep crops, as one step; the names of those that moved.
@@ -140,8 +154,12 @@ class CropFolder:
         path = self.away / JOURNAL_FILE
         if not path.is_file():
             return {}
-        advice = f"move {path} away: every crop stays where it is, only `undo` has nothing to undo"
-        return read_json(path, advice)
+        return read_json(path, self._advice)
+
+    @property
+    def _advice(self) -> str:
+        path = self.away / JOURNAL_FILE
+        return f"move {path} away: every crop stays where it is, only `undo` has nothing to undo"
 
     def _write_journal(self, steps: list[Step], moving: bool) -> None:
         record = {"version": 1, "faces_sha256": self.sha256, "steps": steps, "moving": moving}
@@ -172,6 +190,7 @@ class CropFolder:
 
 def _checked_record(folder: Path) -> dict[str, Any]:
     """The faces.json of a folder, which must be there and list something."""
+    restore_folder(folder)
     if not folder.exists():
         raise FileNotFoundError(f"no folder at {folder}; check the path (now in {Path.cwd()})")
     if not folder.is_dir():
@@ -181,6 +200,6 @@ def _checked_record(folder: Path) -> dict[str, Any]:
             f"expected {FACES_FILE} in {folder}, got none; extract the faces of a clip into it"
         )
     record = read_record(folder)
-    if not record.get("faces"):
+    if not record["faces"]:
         raise ValueError(f"expected crops in {folder / FACES_FILE}, got none; extract them again")
     return record

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from ..detectors.pose import head_pose
 from ..extraction import FACES_FILE, crop_landmarks
 from ..faces import CROP_COVERAGE, inner_face_mask
+from ..files import reading
 from ..images import Image, Points, read_image, scale_points
 from ..scoring.expression import mouth_opening, visible_eyelid_closing
 from ..scoring.identity import IdentityModel
@@ -92,15 +93,10 @@ def measure_faces(
     for path in tqdm(paths, "look at the faces", leave=False, delay=2.0):
         entry = record["faces"][path.name]
         image = read_image(path)
-        try:
+        wanted = f"'landmarks' (68, 2) and 'matrix' (2, 3) of {path.name}"
+        with reading(path.parent / FACES_FILE, wanted, "extract the faces again"):
             points = crop_landmarks(entry)
             scale = math.sqrt(abs(np.linalg.det(np.asarray(entry["matrix"], np.float64)[:, :2])))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"expected 'landmarks' (68, 2) and 'matrix' (2, 3) of {path.name} in "
-                f"{path.parent / FACES_FILE}, got something else ({error!r}); extract the faces "
-                "again"
-            ) from error
         thumbs.append(_thumb(image, coverage))
         if identity is not None:
             descriptors.append(identity(image, points))

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import read_json, write_json
+from ..files import ODD, read_json, write_json
 from ..images import check_one_of
 from ..scoring.identity import IdentityModel, identity_available
 from .folder import CropFolder
@@ -249,7 +249,7 @@ class Curation(CropFolder):
                 return None
             rows = {row["name"]: FaceMeasures(**row) for row in record["rows"]}
             same = all(record["bytes"][name] == size for name, size in self._bytes().items())
-        except (OSError, KeyError, TypeError, ValueError):
+        except (OSError, *ODD):
             return None  # there is none, or it is damaged or of another version: measure again
         return rows if same and set(self.names) <= set(rows) else None
 

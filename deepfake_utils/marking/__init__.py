@@ -10,7 +10,7 @@ from .label import DISCLOSURE, LABEL, draw_label
 from .reading import Provenance, read_provenance, read_watermark, training_refused
 from .signer import Signer, local_root, local_signer
 from .watermark import Watermark, WatermarkConfig, WatermarkFound, new_mark_id
-from .writing import MarkedVideoWriter, save_figure, write_gif, write_picture
+from .writing import MarkedVideoWriter, finish_unsigned, save_figure, write_gif, write_picture
 
 __all__ = [
     "DISCLOSURE",
@@ -23,6 +23,7 @@ __all__ = [
     "WatermarkConfig",
     "WatermarkFound",
     "draw_label",
+    "finish_unsigned",
     "local_root",
     "local_signer",
     "new_mark_id",

@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import io
-import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata as packages
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..consent import ConsentNote
+from ..files import parse_json, reading
 from .label import DISCLOSURE
 from .signer import Signer
 from .xmp import SWAPPED
@@ -70,7 +71,8 @@ class Manifest:
     signer: str | None = None  # the name in the certificate; anyone can write any name
     source_types: tuple[str, ...] = ()  # URLs of IPTC's Digital Source Type, from the actions
     ingredients: tuple[str, ...] = ()  # titles
-    disclosure: Mapping[str, Any] = field(default_factory=dict)  # what this package adds
+    disclosure: Mapping[str, Any] = field(default_factory=dict)  # what this package adds: "bases",
+    # "model_sha256", "started_from", and "watermark", its id; None where it says nothing
     training_allowed: bool = True  # False if an assertion training-mining says notAllowed
 
 
@@ -148,6 +150,18 @@ def sign_file(
     finally:
         signed.unlink(missing_ok=True)
     return bytes(made)
+
+
+def try_signer(signer: Signer) -> None:
+    """Raise unless a signer can sign now, before time is spent on what it shall sign.
+
+    Raises:
+        OSError: if it cannot, or its time-stamp server does not answer.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "anything")
+        path.write_bytes(b"anything")
+        sign_file(path, SIDECAR, describe("", 0, False, Origin()), signer, Origin())
 
 
 def _c2pa_signer(signer: Signer) -> c2pa.Signer:
@@ -247,6 +261,7 @@ def read_manifest(
     Raises:
         ImportError: if c2pa-python is missing.
         OSError: if the file cannot be read.
+        ValueError: if the note is signed, but what it says is not of C2PA's form.
     """
     need_c2pa()
     import c2pa
@@ -267,6 +282,8 @@ def read_manifest(
             if reader is None:
                 return None
             stack.enter_context(reader)
+            advice = "do not rely on it"
+            stack.enter_context(reading(path, "a signed note in the form of C2PA", advice))
             return _summary(reader)
     except c2pa.C2paError as error:
         problem = f"unreadable: {' '.join(str(error).split())[:200]}"
@@ -289,11 +306,27 @@ def _summary(reader: c2pa.Reader) -> Manifest:
         state,
         tuple(failure["code"] for failure in results.get("failure", [])),
         (active.get("signature_info") or {}).get("common_name"),
-        tuple(sorted({a["digitalSourceType"] for a in actions if "digitalSourceType" in a})),
-        tuple(each.get("title", "") for each in active.get("ingredients", [])),
-        own[0] if own else {},
-        _training_allowed(json.loads(reader.json())),
+        tuple(sorted({_text(a["digitalSourceType"]) for a in actions if "digitalSourceType" in a})),
+        tuple(_text(each.get("title", "")) for each in active.get("ingredients", [])),
+        _disclosure(own[0]) if own else {},
+        _training_allowed(parse_json(reader.json())),
     )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected a text, got {value!r:.80}")
+    return value
+
+
+def _disclosure(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What this package adds to a note, as far as it is read again: each a text."""
+    bases = [_text(basis) for each in said.get("consent", []) for basis in each["bases"]]
+    found: dict[str, Any] = {"bases": sorted(set(bases))}
+    for name in ("model_sha256", "started_from"):
+        found[name] = None if said.get(name) is None else _text(said[name])
+    found["watermark"] = _text(said["watermark"]["value"]) if said.get("watermark") else None
+    return found
 
 
 def _training_allowed(store: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,18 +16,22 @@ from typing import Literal
 
 import numpy as np
 
-from ..images import IMAGE_SUFFIXES, Image, read_image
+from ..files import ODD
+from ..images import IMAGE_SUFFIXES, MAX_PIXELS, Image, check_pixels, read_image
 from ..video import read_frames, read_video_info
 from .c2pa import Manifest, read_manifest
-from .label import LABEL
+from .label import DISCLOSURE
 from .watermark import MAX_FRAMES, SMALLEST, Watermark, WatermarkFound
 from .xmp import Metadata, is_synthetic, read_metadata
 
+logger = logging.getLogger(__name__)
+
+LONGEST_TEXT = 300  # letters that are shown of a text from elsewhere
 SignatureState = Literal["trusted", "intact", "invalid", "unsigned"]
 Layer = Literal["watermark", "metadata", "manifest"]
 
 _STATES: dict[str, SignatureState] = {"Trusted": "trusted", "Valid": "intact"}
-_UNKNOWN = "nobody vouches for the name {signer!r} in it, which anyone can choose"
+_UNKNOWN = "nobody vouches for the name {signer} in it, which anyone can choose"
 _REASONS = {  # the beginning of a C2PA code -> what it means
     "assertion.bmffHash": "the video is not the one that was signed: it was changed afterwards",
     "assertion.dataHash": "the file is not the one that was signed: it was changed afterwards",
@@ -73,47 +78,62 @@ class Provenance:
         marks = ", ".join(self.layers) or "none"
         verdict = "says that it was modified by AI" if self.disclosed else "has no mark of AI"
         lines = [
-            f"{self.path}: {verdict}",
+            f"{_plain(self.path)}: {verdict}",
             f"  marks: {marks}",
             f"  signature: {self.explanation}",
         ]
         for name, values in (
-            ("made from", self.ingredients),
-            ("consent", self.bases),
-            ("network began from", (self.started_from,) if self.started_from else ()),
-            ("watermark", (self.watermark_id,) if self.watermark_id else ()),
+            ("made from", map(_quoted, self.ingredients)),
+            ("consent", map(_quoted, self.bases)),
+            ("network began from", map(_quoted, filter(None, [self.started_from]))),
+            ("watermark", filter(None, [self.watermark_id])),
             ("beware", self.contradictions),
         ):
-            if values:
-                lines.append(f"  {name}: {'; '.join(values)}")
+            if said := "; ".join(values):
+                lines.append(f"  {name}: {said}")
         if not self.disclosed:
             lines.append("  (No mark does not mean that it is real: marks can be removed.)")
         return "\n".join(lines)
 
 
+def _plain(text: object) -> str:
+    """Text from elsewhere on one line, without what moves the cursor or hides the rest."""
+    whole = str(text)
+    shown = (c if c.isprintable() else f"\\x{ord(c):02x}" for c in whole[:LONGEST_TEXT])
+    return "".join(shown) + ("..." if len(whole) > LONGEST_TEXT else "")
+
+
+def _quoted(text: str) -> str:
+    """The same in quotation marks, where it stands among our own words."""
+    return "'" + _plain(text).replace("'", "\\'") + "'"
+
+
 def read_provenance(
-    path: str | os.PathLike[str], trust: str | os.PathLike[str] | bytes | None = None
+    path: str | os.PathLike[str],
+    trust: str | os.PathLike[str] | bytes | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Provenance:
     """Read the marks of a picture, GIF or video: signature, metadata and watermark.
 
     Args:
         path: any picture or video, marked or not.
         trust: root certificates (PEM) of signers and time-stamp servers you know, or their file.
+        max_pixels: how large a picture may be.
 
     Raises:
         FileNotFoundError: if there is no file at `path`.
-        ValueError: if it is neither a picture nor a video.
+        ValueError: if it is neither a picture nor a video, is too large, or its signed note is not
+            of C2PA's form.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no file at {path}; check the path (now in {Path.cwd()})")
-    mark = read_watermark(path)
+    mark = read_watermark(path, max_pixels=max_pixels)
     metadata, manifest = read_metadata(path), read_manifest(path, trust)
     signed = manifest or Manifest("")
-    commented = (metadata.comment or "").startswith(LABEL)
     says: dict[Layer, bool] = {
         "watermark": mark is not None and mark.face_swap,
-        "metadata": metadata.synthetic or commented,
+        "metadata": metadata.synthetic or metadata.comment == DISCLOSURE,
         "manifest": signed.state != "Invalid" and any(map(is_synthetic, signed.source_types)),
     }
     types = {*signed.source_types, *([metadata.source_type] if metadata.source_type else [])}
@@ -130,7 +150,7 @@ def read_provenance(
         ingredients=signed.ingredients,
         watermark_id=f"{mark.mark_id:010x}" if mark else None,
         model_sha256=signed.disclosure.get("model_sha256"),
-        bases=tuple(sorted({b for c in signed.disclosure.get("consent", []) for b in c["bases"]})),
+        bases=tuple(signed.disclosure.get("bases", ())),
         started_from=signed.disclosure.get("started_from"),
         comment=metadata.comment,
         training_allowed=signed.training_allowed,
@@ -142,10 +162,11 @@ def _explain(manifest: Manifest | None) -> tuple[SignatureState, str]:
     """The state of a signature, and a sentence on it."""
     if manifest is None:
         return "unsigned", "none"
-    name = _UNKNOWN.format(signer=manifest.signer)
+    signer = _quoted(manifest.signer or "")
+    name = _UNKNOWN.format(signer=signer)
     state = _STATES.get(manifest.state, "invalid")
     if state == "trusted":
-        return state, f"intact, signed by {manifest.signer!r}, whom your trust list knows"
+        return state, f"intact, signed by {signer}, whom your trust list knows"
     if state == "intact":
         return state, f"intact, signer not on a trust list: nothing was changed since, but {name}"
     wrong = [code for code in manifest.failures if code != "signingCredential.untrusted"]
@@ -157,22 +178,22 @@ def _reason(code: str) -> str:
     for beginning, meaning in _REASONS.items():
         if code.startswith(beginning):
             return meaning
-    return code
+    return _plain(code)
 
 
 def _contradictions(
     mark: WatermarkFound | None, metadata: Metadata, signed: Manifest
 ) -> Iterator[str]:
     """Where two marks do not tell the same."""
-    named = (signed.disclosure.get("watermark") or {}).get("value")
+    named = signed.disclosure.get("watermark")
     read = f"{mark.mark_id:010x}" if mark else None
     if named and read and named != read:
         yield (
-            f"the signed note belongs to watermark {named}, but the picture bears {read}: the "
-            "note may come from another file"
+            f"the signed note belongs to watermark {_quoted(named)}, but the picture bears {read}: "
+            "the note may come from another file"
         )
     if named and not read:
-        yield f"the signed note belongs to watermark {named}, but the picture bears none"
+        yield f"the signed note belongs to watermark {_quoted(named)}, but the picture bears none"
     if mark and mark.face_swap and metadata.source_type and not metadata.synthetic:
         yield "the watermark says that a face was swapped, the metadata say otherwise"
     if signed.source_types and metadata.source_type:
@@ -181,7 +202,10 @@ def _contradictions(
 
 
 def read_watermark(
-    path: str | os.PathLike[str], start_s: float = 0.0, watermark: Watermark | None = None
+    path: str | os.PathLike[str],
+    start_s: float = 0.0,
+    watermark: Watermark | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> WatermarkFound | None:
     """Look for the invisible mark in a picture, GIF or video.
 
@@ -190,46 +214,56 @@ def read_watermark(
     Args:
         start_s: where to begin in a video, in seconds.
         watermark: None takes the public key.
+        max_pixels: how large a picture may be.
 
     Raises:
         FileNotFoundError, ValueError: if the file cannot be read.
     """
     path, watermark = Path(path), watermark or Watermark()
     still = path.suffix.lower() in IMAGE_SUFFIXES
-    frames = iter([read_image(path)]) if still else _some_frames(path, start_s)
+    frames = (
+        iter([read_image(path, max_pixels)]) if still else _some_frames(path, start_s, max_pixels)
+    )
     first = next(frames, None)
     if first is None or min(first.shape[:2]) < SMALLEST:
         return None
     return watermark.read(itertools.chain([first], frames), thorough=still)
 
 
-def _some_frames(path: Path, start_s: float) -> Iterator[Image]:
+def _some_frames(path: Path, start_s: float, max_pixels: int) -> Iterator[Image]:
     """Frames a little apart, so that the scene changes between them, but not to a clip's end."""
     if path.suffix.lower() == ".gif":
-        yield from _gif_frames(path)
+        yield from _gif_frames(path, max_pixels)
         return
     stride = min(4, max(1, read_video_info(path).frame_count // MAX_FRAMES))
     yield from read_frames(path, start_s, None, stride)
 
 
-def _gif_frames(path: Path) -> Iterator[Image]:
+def _gif_frames(path: Path, max_pixels: int) -> Iterator[Image]:
     from PIL import Image as Pillow
-    from PIL import ImageSequence, UnidentifiedImageError
+    from PIL import ImageSequence
 
+    damaged = (EOFError, OSError, SyntaxError, Pillow.DecompressionBombError, *ODD)
     try:
-        with Pillow.open(path) as gif:
+        with Pillow.open(path, formats=("GIF",)) as gif:
+            check_pixels(*gif.size, path, max_pixels)
             for frame in ImageSequence.Iterator(gif):
                 yield np.asarray(frame.convert("RGB"))
-    except UnidentifiedImageError as error:
-        raise ValueError(f"expected a GIF, got something else in {path}") from error
+    except damaged as error:
+        raise ValueError(f"expected a whole GIF, got another file in {path} ({error})") from error
 
 
 def training_refused(path: str | os.PathLike[str]) -> bool:
     """Whether a picture or video bears a signed wish that no AI be trained on it.
 
-    That is a C2PA assertion `training-mining` with "notAllowed", its own or an ingredient's.
+    That is a C2PA assertion `training-mining` with "notAllowed", its own or an ingredient's. A
+    signed note that cannot be read is taken for such a wish.
     """
-    manifest = read_manifest(path)
+    try:
+        manifest = read_manifest(path)
+    except ValueError as error:
+        logger.warning("taken for a wish that no AI be trained on it: %s", error)
+        return True
     return manifest is not None and not manifest.training_allowed
 
 
@@ -250,13 +284,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("files", nargs="+", metavar="FILE", type=Path)
     parser.add_argument("--trust", type=Path, help="PEM file with the roots of signers you know")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each file")
+    parser.add_argument("--max-pixels", type=int, default=MAX_PIXELS, help="limit for pictures")
     options = parser.parse_args(arguments)
     status = 0
     for path in options.files:
         try:
-            found = read_provenance(path, options.trust)
-        except (OSError, ValueError) as error:
-            sys.stderr.write(f"{path}: {error}\n")
+            found = read_provenance(path, options.trust, options.max_pixels)
+        except Exception as error:  # whatever: the other files are to be looked at, too
+            sys.stderr.write(f"{_plain(path)}: {_plain(error)}\n")
             status = max(status, 2)
             continue
         record = json.dumps(dataclasses.asdict(found), default=str)

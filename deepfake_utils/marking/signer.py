@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 FOLDER_VARIABLE = "DEEPFAKE_UTILS_CONFIG"  # environment variable that moves the settings elsewhere
 YEARS = 10  # without a time stamp a signature is worth nothing once its certificate has run out
+# A clock may be ahead when the signer is made, and right when it signs; to claim an earlier day is
+# no use to anybody, as no list knows the signer.
+BACKDATED = 366  # days
 _FILES = ("signer.key", "chain.pem", "root.pem")
 _ALGORITHMS = frozenset({"es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"})
 
@@ -108,11 +111,14 @@ def local_signer(folder: str | os.PathLike[str] | None = None) -> Signer:
             "folder away and a new signer is made"
         )
     chain = (folder / "chain.pem").read_bytes()
-    until = valid_until(chain)
-    if until < datetime.datetime.now(datetime.timezone.utc):
+    begin, until = _validity(chain)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    if not begin <= now <= until:
+        clock = f"set this machine's clock, which says {now:%Y-%m-%d}; if it is right, "
         raise ValueError(
-            f"expected a signer that is valid today, got one until {until:%Y-%m-%d} in "
-            f"{folder}; move the folder away and a new signer is made"
+            f"expected a signer that is valid today, got one from {begin:%Y-%m-%d} until "
+            f"{until:%Y-%m-%d} in {folder}; {clock if now < begin else ''}move the folder away "
+            "and a new signer is made"
         )
     return Signer(chain, (folder / "signer.key").read_bytes())
 
@@ -130,9 +136,14 @@ def local_root(folder: str | os.PathLike[str] | None = None) -> bytes:
 
 def valid_until(chain: bytes) -> datetime.datetime:
     """When the first certificate of a chain (PEM) runs out, UTC."""
+    return _validity(chain)[1]
+
+
+def _validity(chain: bytes) -> tuple[datetime.datetime, datetime.datetime]:
     from cryptography import x509
 
-    return x509.load_pem_x509_certificate(chain).not_valid_after_utc
+    certificate = x509.load_pem_x509_certificate(chain)
+    return certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
 
 def _make(folder: Path) -> None:
@@ -171,8 +182,8 @@ def make_chain(
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
-    begin = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=5)
-    end = begin + datetime.timedelta(minutes=5) + valid_for
+    now = datetime.datetime.now(datetime.timezone.utc)
+    begin, end = now - datetime.timedelta(days=BACKDATED), now + valid_for
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
 
     def certificate(name: str, public: EllipticCurvePrivateKey, issuer: str) -> CertificateBuilder:

@@ -15,6 +15,7 @@ read, and 3 if a signature is not valid or marks contradict each other.
 from __future__ import annotations
 
 import io
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..files import whole_file
+from ..consent import ConsentNote
+from ..files import (
+    check_other_file,
+    read_json,
+    reading,
+    set_aside,
+    whole_file,
+    write_json,
+)
 from ..images import Image, check_image
 from ..video import VideoWriter
 from .c2pa import (
@@ -36,16 +45,20 @@ from .c2pa import (
     package_version,
     sidecar_of,
     sign_file,
+    try_signer,
 )
 from .label import DISCLOSURE, LABEL, draw_label, label_planes
 from .reading import read_watermark
 from .signer import Signer, local_signer
 from .watermark import SMALLEST, Luma, Watermark, new_mark_id
-from .xmp import PNG_KEYWORD, append_xmp, xmp_packet
+from .xmp import PNG_KEYWORD, append_xmp, read_metadata, xmp_packet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+logger = logging.getLogger(__name__)
+
+UNSIGNED = ".unsigned"  # before the suffix of a video that only lacks its signature
 # A single picture that repeats itself, such as a grid of faces, hides a mark of the usual strength.
 STILL_STRENGTHS = (1.0, 1.4, 1.8, 2.4, 3.2, 4.0)
 SURE_PEAK = 10.0  # of the pilot; then it is also read from a screenshot, and as a film at CRF 33
@@ -59,6 +72,10 @@ class MarkedVideoWriter(VideoWriter):
     A watermark of the target is looked for first, and its id kept. Beside an .mkv or .webm the
     signature is a file of its own, whose name ends in .c2pa.
 
+    Whether the signer can sign is tried at the beginning. If signing fails all the same at the end,
+    such as on a full disk, the video is kept as NAME.unsigned.mp4 beside its place, and
+    `finish_unsigned` signs it later.
+
     Args: those of `VideoWriter` but for `comment`; frames of at least 64 x 64 pixels; and
         visible_label: False leaves the label out of the picture, and nothing else.
         origin: what is known of how the video comes about; its target is looked at from
@@ -68,7 +85,8 @@ class MarkedVideoWriter(VideoWriter):
     Raises:
         ImportError: if c2pa-python is missing.
         FileNotFoundError, IsADirectoryError, ValueError, OSError: as `VideoWriter`, or if a layer
-            cannot be made; at its end the `with` block raises OSError if signing fails.
+            cannot be made, or the target would be replaced; at its end the `with` block raises
+            OSError if signing fails.
     """
 
     comment: str = field(default=DISCLOSURE, init=False)
@@ -87,12 +105,60 @@ class MarkedVideoWriter(VideoWriter):
             Path(self.path), self.visible_label, self.origin, self.signer, self.audio_start_s
         )
         super().__post_init__()
+        with self._undo:
+            try_signer(self._marks.signer)
+            self._undo = self._undo.pop_all()
 
     def _draw(self, planes: tuple[Luma, ...]) -> None:
         self._marks.draw_planes(planes, self.full_range)
 
     def _seal(self, part: Path) -> None:
-        self._marks.seal(part)
+        try:
+            self._marks.seal(part)
+        except (OSError, KeyboardInterrupt) as error:
+            kept = self._marks.keep_unsigned(part)
+            said = f"the video without its signature is kept as {kept}: finish_unsigned signs it"
+            if isinstance(error, OSError):
+                raise OSError(f"{error}; {said}") from error
+            logger.warning("%s", said)
+            raise
+
+
+def finish_unsigned(path: str | os.PathLike[str], signer: Signer | None = None) -> Path:
+    """Sign a video that `MarkedVideoWriter` had to keep unsigned, and put it in its place.
+
+    Args:
+        path: ends in .unsigned.mp4 or the like; its note, which ends in .json, lies beside it.
+        signer: who signs; None takes this installation's own.
+
+    Returns:
+        Where the finished video is.
+
+    Raises:
+        FileNotFoundError: if there is no such file, or no note.
+        FileExistsError: if there is a file in its place.
+        ValueError: if the name or the note is of another kind.
+        OSError: if it cannot be signed; then it stays as it is.
+    """
+    path = Path(path)
+    if Path(path.stem).suffix != UNSIGNED:
+        raise ValueError(f"expected a name with {UNSIGNED}, got {path.name!r}")
+    note = path.with_name(f"{path.name}.json")
+    advice = "make the video again"
+    said = read_json(note, advice)
+    with reading(note, "what a signature says", advice):
+        consent = (ConsentNote(str(c["sha256"]), tuple(c["bases"])) for c in said["consent"])
+        target = None if said["target"] is None else Path(said["target"])
+        origin = Origin(target, said["model_sha256"], tuple(consent), said["start"])
+        mark_id, visible_label = int(said["mark_id"]), said["visible_label"] is True
+    place = path.with_name(f"{Path(path.stem).stem}{path.suffix}")
+    if place.exists():
+        raise FileExistsError(f"{place} is there already; move it away first")
+    marks = Marks(place, visible_label, origin, signer, mark_id=mark_id)
+    marks.seal(path)
+    path.replace(place)
+    note.unlink()
+    return place
 
 
 def write_picture(
@@ -256,18 +322,20 @@ class Marks:
         origin: Origin | None,
         signer: Signer | None,
         start_s: float = 0.0,
+        mark_id: int | None = None,
     ) -> None:
         need_c2pa()
         self.path, self.visible_label = path, visible_label
         self.origin = origin or Origin()
+        check_other_file(path, self.origin.target)
         self.signer = signer or local_signer()
         self.watermark = Watermark()
         self.xmp = xmp_packet(DISCLOSURE, f"{TOOL} {package_version()}")
         # Two marks on top of each other would both be lost: an old one is kept and refreshed.
         old = None
-        if self.origin.target is not None:
+        if self.origin.target is not None and mark_id is None:
             old = read_watermark(self.origin.target, start_s)
-        self.mark_id = old.mark_id if old else new_mark_id()
+        self.mark_id = mark_id or (old.mark_id if old else new_mark_id())
         self._usual = self.share = 0.5 if old else 1.0
 
     def draw(self, image: Image) -> Image:
@@ -320,10 +388,30 @@ class Marks:
     def seal(self, part: Path) -> None:
         """Add metadata and signature to the finished file `part`, before it takes its place."""
         kind = mime_type(self.path)
-        if kind.startswith("video/"):
+        if kind.startswith("video/") and read_metadata(part).source_type is None:
             append_xmp(part, self.xmp)
         manifest = describe(self.path.suffix, self.mark_id, self.visible_label, self.origin)
         made = sign_file(part, kind, manifest, self.signer, self.origin)
         if kind == SIDECAR:
             with whole_file(sidecar_of(self.path)) as beside:
                 beside.write_bytes(made)
+
+    def keep_unsigned(self, part: Path) -> Path:
+        """Move a video that could not be sealed beside its place, with what signing it needs."""
+        kept = self.path.with_name(f"{self.path.stem}{UNSIGNED}{self.path.suffix}")
+        note = kept.with_name(f"{kept.name}.json")
+        for earlier in (kept, note):
+            if earlier.exists():
+                set_aside(earlier)
+        part.replace(kept)
+        origin = self.origin
+        record = {
+            "mark_id": self.mark_id,
+            "visible_label": self.visible_label,
+            "target": None if origin.target is None else str(origin.target.absolute()),
+            "model_sha256": origin.model_sha256,
+            "consent": [each._asdict() for each in origin.consent],
+            "start": origin.start,
+        }
+        write_json(note, record, indent=1)
+        return kept

@@ -30,7 +30,21 @@ _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _LONGEST = 1 << 20  # bytes of a box that are read
 _PICTURES = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")  # what Pillow reads here
 _TAGS = ("description", "comment")
-_PATTERN = re.compile(rb"DigitalSourceType(?:\s*=\s*[\"']|[^>]*>\s*)([^\"'<\s]+)")
+# The tag or attribute itself, not text that looks like it: inside "<...>", or right after it.
+_PATTERN = re.compile(
+    rb"<[^<>]*\bIptc4xmpExt:DigitalSourceType"
+    rb"(?:\s*=\s*[\"']|\s+rdf:resource\s*=\s*[\"']|\s*>\s*)([^\"'<>\s]+)"
+)
+_SYNTHETIC = frozenset(
+    f"{kind}digitalsourcetype/{name}"
+    for kind in ("http://cv.iptc.org/newscodes/", "https://cv.iptc.org/newscodes/")
+    for name in (
+        "algorithmicMedia",
+        "compositeSynthetic",
+        "compositeWithTrainedAlgorithmicMedia",
+        "trainedAlgorithmicMedia",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -48,8 +62,7 @@ class Metadata:
 
 def is_synthetic(source_type: str | None) -> bool:
     """Whether an IPTC source type says that a trained or synthetic part is in the picture."""
-    name = (source_type or "").rpartition("/")[2]
-    return "AlgorithmicMedia" in name or name in {"algorithmicMedia", "compositeSynthetic"}
+    return source_type in _SYNTHETIC
 
 
 def xmp_packet(note: str, tool: str, source_type: str = SWAPPED) -> bytes:
@@ -85,7 +98,13 @@ def append_xmp(path: Path, packet: bytes) -> None:
             raise ValueError(
                 f"expected boxes up to the end of {path}, got a file cut off or longer"
             )
-        file.write(struct.pack(">I", 24 + len(packet)) + b"uuid" + _XMP_UUID + packet)
+        end = file.tell()
+        try:
+            file.write(struct.pack(">I", 24 + len(packet)) + b"uuid" + _XMP_UUID + packet)
+            file.flush()
+        except OSError:
+            file.truncate(end)  # half a box would make the video a damaged one
+            raise
 
 
 def read_metadata(path: str | os.PathLike[str]) -> Metadata:

@@ -15,16 +15,17 @@ import numpy as np
 from ..consent import Basis, Subject, write_consent
 from ..detectors import MeshLandmarker
 from ..extraction import FACES_FILE, ExtractionReport, extract_clip
+from ..files import reading, restore_folder, sha256_of
 from ..images import Image, Points
 from ..landmarks import Landmarker
-from ..runs.project import Clip, Person, Project
+from ..runs.project import ADVICE, Clip, Person, Project
 from ..samples import TEST_START_S
 from ..tracking.people import FaceChoice
 from ..video import VideoInfo, read_timed_frames, read_video_info
 from .base import Panel
 from .clip_view import PLACES, ClipView
 from .downloads import download
-from .places import find_path, sample_of, save_upload, videos_at
+from .places import check_clip, find_path, sample_of, save_upload, videos_at
 
 logger = logging.getLogger(__name__)
 
@@ -241,7 +242,8 @@ class ClipPanel(Panel):
                 f"expected a link that begins with https://, or the id of a file in Google Drive, "
                 f"got {link!r}; give files on this machine as a path"
             )
-        return self.use_path(download(link, self.project.clips_folder, sha256 or None))
+        came = download(link, self.project.clips_folder, sha256 or None, check_clip)
+        return self.use_path(came)
 
     def use_upload(self, name: str, content: bytes | memoryview | BinaryIO) -> ClipFacts:
         """Take a file that came from the browser; it is written into the project, piece by piece.
@@ -358,14 +360,16 @@ class ClipPanel(Panel):
         """
         if self.is_sample:
             return sample_of(self.person)[1]
-        said = self.project.read("consents", {}).get(self.person, {})
+        with reading(self.project.root / "project.json", "who agreed", ADVICE):
+            said = dict(self.project.read("consents", {}).get(self.person, {}))
         if said.get("clip") != self.clip.path:
             raise ValueError(
                 f"person {self.person}: expected a basis on which this face may be used, got none; "
                 f'choose it in the panel, or call panel_{self.person}.agree("self"), with one of '
                 f"{get_args(Basis)}"
             )
-        return Subject(**said["subject"])
+        with reading(self.project.root / "project.json", "who agreed", ADVICE):
+            return Subject(**said["subject"])
 
     @property
     def agreement(self) -> Agreement:
@@ -429,11 +433,17 @@ class ClipPanel(Panel):
         asked = {**dataclasses.asdict(clip), "stride": stride, "size": size}
         asked["where"] = None if where is None else list(where)
         asked["bytes"] = Path(clip.path).stat().st_size
-        earlier = (everybody := self.project.read("extracted", {})).get(self.person, {})
-        if not again and earlier.get("asked") == asked and (folder / FACES_FILE).is_file():
+        restore_folder(folder)
+        with reading(self.project.root / "project.json", "what was extracted", ADVICE):
+            everybody = dict(self.project.read("extracted", {}))
+            earlier = dict(everybody.get(self.person, {}))
+        there = sha256_of(folder / FACES_FILE) if (folder / FACES_FILE).is_file() else None
+        same = there is not None and earlier.get("faces_sha256", there) == there
+        if not again and same and earlier.get("asked") == asked:
             logger.info("%s holds the faces of this clip already", folder)
             write_consent(folder, consent)
-            return ExtractionReport(folder, **earlier["report"])
+            with reading(self.project.root / "project.json", "what was extracted", ADVICE):
+                return ExtractionReport(folder, **earlier["report"])
         from tqdm.auto import tqdm
 
         with tqdm(desc=f"person {self.person}", unit="frame") as bar:
@@ -455,7 +465,8 @@ class ClipPanel(Panel):
             )
         counts = dataclasses.asdict(report)
         del counts["folder"]
-        made = {"asked": asked, "report": counts}
+        # By its hash it is known again: a set may be replaced before this is remembered.
+        made = {"asked": asked, "report": counts, "faces_sha256": sha256_of(folder / FACES_FILE)}
         self.project.write("extracted", {**everybody, self.person: made})
         return report
 

@@ -14,11 +14,12 @@ import urllib.parse
 import urllib.request
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from torch.hub import download_url_to_file
 
-from ..files import read_json, sha256_of, write_json
+from ..files import is_plain, plain_name, read_json, sha256_of, write_json
 
 DONE_FILE = "link.json"  # what a finished download is
 TIMEOUT_S = 30.0  # until a server answers
@@ -26,11 +27,16 @@ NETWORK = (urllib.error.URLError, http.client.HTTPException, ConnectionError, Ti
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
 LOCKED = RuntimeError  # how zipfile says that it needs a password, or another way of unpacking
+LEAST_ROOM, MOST_TIMES = 1 << 26, 50  # bytes, and times its own size, that an archive may take
+BLOCK = 4096  # bytes that even an empty file costs
 SYMLINK = 0xA  # the file type that zip keeps in the top four bits of `external_attr`
 
 
 def download(
-    source: str, folder: str | os.PathLike[str] = "downloads", sha256: str | None = None
+    source: str,
+    folder: str | os.PathLike[str] = "downloads",
+    sha256: str | None = None,
+    check: Callable[[Path], None] = lambda path: None,
 ) -> Path:
     """Fetch a file from Google Drive or any address, with a bar; an archive is unpacked.
 
@@ -42,6 +48,8 @@ def download(
         source: a link, or the id of a file in Google Drive.
         folder: where to put it; made if missing.
         sha256: what the file's SHA-256 must be; None does not check.
+        check: looks at what came, a file or unpacked folder, and raises ValueError if it is not
+            what was wanted; then it is not kept.
 
     Returns:
         The file, or the folder that an archive was unpacked to.
@@ -55,23 +63,36 @@ def download(
     source = source.strip()
     place = Path(folder) / f"link-{sha256_of(source.encode())[:10]}"
     path = _finished(place)
-    if path is None:
-        place.mkdir(parents=True, exist_ok=True)
-        drive_id = _drive_id(source)
-        path = _fetch(source, place) if drive_id is None else _fetch_drive(drive_id, source, place)
-        try:
-            _check_hash(path, sha256, source)
-        except ValueError:
-            path.unlink()  # it is of no use
-            raise
-        note = {"source": source, "name": path.name, "bytes": path.stat().st_size}
-        write_json(place / DONE_FILE, note, indent=2)
-    else:
+    if path is not None:
         _check_hash(path, sha256, source)
+        try:
+            return _opened(path, check)
+        except ValueError:  # kept by an older version: it is fetched anew
+            shutil.rmtree(place)
+    place.mkdir(parents=True, exist_ok=True)
+    drive_id = _drive_id(source)
+    path = _fetch(source, place) if drive_id is None else _fetch_drive(drive_id, source, place)
+    try:
+        _check_hash(path, sha256, source)
+        opened = _opened(path, check)
+    except ValueError:
+        shutil.rmtree(place)  # it is of no use
+        raise
+    note = {"source": source, "name": path.name, "bytes": path.stat().st_size}
+    write_json(place / DONE_FILE, note, indent=2)
+    return opened
+
+
+def _opened(path: Path, check: Callable[[Path], None]) -> Path:
+    """What was downloaded, unpacked if it is an archive, and looked at."""
+    with path.open("rb") as file:
+        begins = file.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if begins.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        raise ValueError(f"expected a file, got a web page as {path.name}; check the link")
     unpacked = _unpacked(path)
-    if unpacked is None or unpacked.is_dir():
-        return unpacked or path
-    return unpack(path)
+    found = path if unpacked is None else unpacked if unpacked.is_dir() else unpack(path)
+    check(found)
+    return found
 
 
 def _drive_id(source: str) -> str | None:
@@ -90,7 +111,9 @@ def _finished(place: Path) -> Path | None:
         note = read_json(place / DONE_FILE, "download it again")
     except (OSError, ValueError):  # none, or half of one: then nothing is known
         return None
-    path = place / Path(str(note.get("name", ""))).name
+    if not is_plain(note.get("name")):
+        return None
+    path = place / note["name"]
     return path if path.is_file() and path.stat().st_size == note.get("bytes") else None
 
 
@@ -160,18 +183,16 @@ def _look(source: str, place: Path) -> tuple[Path, int | None]:
     return place / (name if name and name != DONE_FILE else "download"), size
 
 
-def plain_name(name: str) -> str:
-    """The last part of a name from elsewhere, without what a file system may not like."""
-    return re.sub(r'[\x00-\x1f<>:"|?*]', "_", re.split(r"[/\\]", name)[-1]).strip(" .")
-
-
-def unpack(archive: str | os.PathLike[str]) -> Path:
+def unpack(archive: str | os.PathLike[str], largest: int | None = None) -> Path:
     """Unpack a .zip or .tar(.gz) into a new folder beside it; only plain files and folders.
+
+    Args:
+        largest: how many bytes it may unpack to; None is 50 times its own size, and at least 64 MB.
 
     Raises:
         FileExistsError: if that folder exists.
-        ValueError: if the file is no archive, or a member is a link or would leave the folder;
-            then nothing is unpacked.
+        ValueError: if the file is no archive, or a member is a link or would leave the folder, or
+            all together are too large; then nothing is unpacked.
     """
     archive = Path(archive)
     folder = _unpacked(archive)
@@ -183,7 +204,7 @@ def unpack(archive: str | os.PathLike[str]) -> Path:
         part = Path(temporary) / folder.name
         part.mkdir()
         try:
-            _extract(archive, part)
+            _extract(archive, part, largest)
         except (*DAMAGED, LOCKED) as error:
             raise ValueError(
                 f"expected a whole archive without a password, got {error!r} from {archive}; "
@@ -199,17 +220,32 @@ def _unpacked(archive: Path) -> Path | None:
     return None if end is None else archive.with_name(archive.name[: -len(end)])
 
 
-def _extract(archive: Path, folder: Path) -> None:
+def _extract(archive: Path, folder: Path, largest: int | None) -> None:
+    if largest is None:
+        largest = max(LEAST_ROOM, MOST_TIMES * archive.stat().st_size)
+    room = largest
     if archive.name.lower().endswith(".zip"):
         with zipfile.ZipFile(archive) as file:
             for info in file.infolist():
                 _check_member(info.filename, info.external_attr >> 28 != SYMLINK)
+                room -= max(BLOCK, info.file_size)
+            _check_room(room, largest, archive)
             file.extractall(folder)
         return
     with tarfile.open(archive) as tar:
-        for member in tar.getmembers():
+        for member in tar:
             _check_member(member.name, member.isfile() or member.isdir())
+            room -= max(BLOCK, member.size)
+            _check_room(room, largest, archive)
         tar.extractall(folder, filter="data")
+
+
+def _check_room(room: int, largest: int, archive: Path) -> None:
+    if room < 0:
+        raise ValueError(
+            f"expected {archive} to unpack to at most {largest} bytes, got more; if you trust it, "
+            "allow them by unpack(archive, largest=...)"
+        )
 
 
 def _check_member(name: str, plain: bool) -> None:

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..consent import Subject
-from ..files import CHUNK
+from ..files import CHUNK, plain_name
 from ..runs.project import Person, Project
 from ..samples import TEST_START_S, sample_clips, sample_consent
 from ..settings import Settings, setting
-from ..video import VIDEO_SUFFIXES
-from .downloads import download, plain_name
+from ..video import VIDEO_SUFFIXES, read_timed_frames, read_video_info
+from .downloads import download
 
 logger = logging.getLogger(__name__)
 
@@ -216,4 +216,18 @@ def find_clip(
     if text in ("", "sample"):
         return sample
     link = "://" in text and not text.startswith("file://")
-    return videos_at(download(text, folder) if link else find_path(text, drive))[0]
+    return videos_at(download(text, folder, check=check_clip) if link else find_path(text, drive))[
+        0
+    ]
+
+
+def check_clip(path: Path) -> None:
+    """See that a file, or the first video of a folder, is a film up to its end.
+
+    Raises:
+        FileNotFoundError, ValueError: if it is not.
+    """
+    film = videos_at(path)[0]
+    info = read_video_info(film)
+    for _ in read_timed_frames(film, 0.9 * info.duration_s):
+        pass

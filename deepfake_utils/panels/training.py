@@ -22,7 +22,7 @@ from ..autoencoder import FaceSwapAutoencoder, Preset, preset, smallest_map
 from ..dataset import Batch, Batches, FaceDataset, endless_batches, photometric_augment
 from ..detectors import MeshLandmarker
 from ..extraction import extract_clip, load_faces
-from ..files import take_lock
+from ..files import reading, restore_folder
 from ..images import Image
 from ..plotting import GRID_TITLES, plot_losses, plot_pairs, plot_prediction_grid
 from ..runs.project import Person, Project
@@ -178,12 +178,7 @@ class TrainingPanel(Panel):
                 f"{folder} is being trained by another panel of this notebook, which "
                 "training.running(store) gives: go on with that one, or stop it first"
             )
-        try:
-            self._lock = take_lock(folder.with_name(f"{folder.name}.lock"))
-        except BlockingIOError as error:
-            raise RuntimeError(
-                f"{folder} is being trained by another notebook or program; stop it there first"
-            ) from error
+        self.store.hold()
         atexit.register(self.stop)  # a kernel that is shut down saves first
         self._job.start()
 
@@ -288,7 +283,7 @@ class TrainingPanel(Panel):
         try:
             self._loop(job)
         finally:
-            self._lock.release()
+            self.store.release()
 
     def _job_moved(self) -> None:
         """What the panel says at the beginning and at the end; the latter in the job's thread."""
@@ -344,6 +339,8 @@ def need_faces(project: Project, stride: int = 1) -> bool:
             and their faces were not extracted yet.
     """
     samples = {who: sample_of(who) for who in PEOPLE}
+    for who in PEOPLE:
+        restore_folder(project.faces(who))
     missing = [who for who in PEOPLE if not project.faces(who).is_dir()]
     chosen = {Path(clip.path) for clip in project.clips.values()}
     if missing and (len(missing) == 1 or not chosen <= {film for film, _ in samples.values()}):
@@ -413,14 +410,10 @@ def _remembered(project: Project) -> Choices | None:
     said = project.read(KEY)
     if said is None:
         return None
-    try:
+    wanted = f"the settings of a training run under {KEY!r}"
+    with reading(project.root / "project.json", wanted, "mend the file or move it away"):
         network, settings = NetworkChoice(**said["network"]), TrainConfig(**said["settings"])
         return Choices(network, settings, WarpConfig(**said["warp"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{project.root / 'project.json'}: expected the settings of a training run under "
-            f"{KEY!r}, got something else ({error}); mend the file or move it away"
-        ) from error
 
 
 def _panel(project: Project, store: CheckpointStore, chosen: Choices, again: bool) -> TrainingPanel:
@@ -440,6 +433,7 @@ def _panel(project: Project, store: CheckpointStore, chosen: Choices, again: boo
         trainer = Trainer.resume(saved, a, b)
     else:
         trainer = start_or_resume(store, model, a, b, chosen.settings)
+        store.release()  # until the panel starts
     count = min(4, *map(len, sets))
     show = (sets[0].preview(count), sets[1].preview(count))
     loop = TrainingLoop(trainer, store, show, (held[0], held[1]), minutes=network.minutes)

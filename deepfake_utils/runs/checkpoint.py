@@ -8,7 +8,6 @@ the old file or the new one, never half of one.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -20,13 +19,21 @@ import torch
 from ..autoencoder import IDENTITIES, UNKNOWN, AutoencoderConfig, FaceSwapAutoencoder
 from ..consent import ConsentNote
 from ..devices import pick_device
-from ..files import Tensors, read_tensors, write_tensors
+from ..files import (
+    Tensors,
+    parse_json,
+    read_tensors,
+    reading,
+    tensors_sha256,
+    write_tensors,
+)
 
 FORMAT = "deepfake-utils-2"
 # PSNR in dB of faces held out below which a network draws a smear. Measured on the sample pair
 # (`quick`, rate of a run of 1,800 steps, `Trainer.evaluate`, at 64 / 96 px): untrained 14.9 / 13.5,
 # after 25 steps 21.2 / 21.1, after 50 22.7 / 22.6, after 400 29.3 / 29.7.
 HARDLY_TRAINED_DB = 22.0
+LARGEST_SIDE = 2048  # pixels; a face of so many fills a frame of 4K
 
 
 @dataclass
@@ -39,6 +46,14 @@ class Checkpoint:
     optimizer: Tensors = field(default_factory=dict)  # "<parameter index>.<name>", {} if none
     history: torch.Tensor | None = None  # (N, 3) float64: step, loss of A, loss of B
     extra: dict[str, Any] = field(default_factory=dict)  # settings and state, plain JSON values
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether something is left of a training run's minutes, or else of its steps."""
+        minutes = self.extra.get("minutes")
+        if minutes is not None:
+            return float(self.extra.get("spent_s", 0.0)) < 60.0 * float(minutes)
+        return self.step < int(self.extra.get("train", {}).get("steps", 0))
 
     def best_model(self) -> FaceSwapAutoencoder:
         """The network to draw with: the averaged weights where there are some."""
@@ -90,7 +105,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Pat
         for group, members in groups.items()
         for name, tensor in members.items()
     }
-    consent = [{"sha256": note.sha256, "bases": note.bases} for note in checkpoint.model.consent]
+    consent = [note._asdict() for note in checkpoint.model.consent]
     header = {
         "format": FORMAT,
         "config": json.dumps(dataclasses.asdict(checkpoint.model.config)),
@@ -103,13 +118,17 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Pat
 
 
 def load_checkpoint(
-    path: str | os.PathLike[str], device: str | torch.device | None = "cpu"
+    path: str | os.PathLike[str],
+    device: str | torch.device | None = "cpu",
+    largest_side: int = LARGEST_SIDE,
 ) -> Checkpoint:
     """Read a checkpoint and rebuild its network.
 
     Args:
         path: a file that `save_checkpoint` wrote.
         device: where the tensors go; None picks the GPU if there is one.
+        largest_side: how large the pictures of its network may be, in pixels: nothing else in the
+            file tells how much memory they take.
 
     Raises:
         FileNotFoundError: if there is no file at `path`.
@@ -118,27 +137,43 @@ def load_checkpoint(
     where = pick_device(device)
     tensors, header = read_tensors(Path(path), FORMAT, where)
     groups: dict[str, Tensors] = {"model": {}, "average": {}, "optimizer": {}, "history": {}}
-    try:
+    advice = "use an earlier checkpoint, or another file"
+    with reading(Path(path), "weights that fit the network described there", advice):
         for name, tensor in tensors.items():
             group, _, rest = name.partition(".")
             groups[group][rest] = tensor
-        step, extra = int(header["step"]), json.loads(header["extra"])
+        step, extra = int(header["step"]), parse_json(header["extra"])
         # Older files have the network's usual error here instead of among its tensors.
         errors = extra.pop("usual_error", {})
         usual = torch.tensor([errors.get(name, UNKNOWN) for name in IDENTITIES], device=where)
         for state in filter(None, (groups["model"], groups["average"])):
             state.setdefault("usual_error", usual)
-        model = FaceSwapAutoencoder(AutoencoderConfig(**json.loads(header["config"]))).to(where)
+        config = AutoencoderConfig(**parse_json(header["config"]))
+        _check_size(config, groups["model"], largest_side)
+        model = FaceSwapAutoencoder(config).to(where)
         model.load_state_dict(groups["model"])
         model.start = str(extra.pop("start", "scratch"))
         notes = extra.pop("consent", [])
-        model.consent = tuple(ConsentNote(n["sha256"], tuple(n["bases"])) for n in notes)
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"expected weights that fit the network described in {path}, got others: {error}"
-        ) from error
+        model.consent = tuple(
+            ConsentNote(n["sha256"], tuple(n["bases"]), n.get("swaps", True) is True) for n in notes
+        )
     history = groups["history"].get("rows")
     return Checkpoint(model, step, groups["average"], groups["optimizer"], history, extra)
+
+
+def _check_size(config: AutoencoderConfig, weights: Tensors, largest_side: int) -> None:
+    """Raise unless a network is as large as its weights, before any memory is taken for it."""
+    if config.image_size > largest_side:
+        raise ValueError(
+            f"image_size: expected at most {largest_side} pixels, got {config.image_size}; pass "
+            "largest_side to allow more"
+        )
+    if config.residual_blocks > len(weights):
+        raise ValueError(f"expected {config.residual_blocks} blocks, got {len(weights)} tensors")
+    with torch.device("meta"):  # shapes without numbers
+        shapes = {name: t.shape for name, t in FaceSwapAutoencoder(config).state_dict().items()}
+    if shapes != {name: tensor.shape for name, tensor in weights.items()}:
+        raise ValueError("expected its weights and no others, got other names or shapes")
 
 
 def weights_sha256(model: torch.nn.Module) -> str:
@@ -146,13 +181,7 @@ def weights_sha256(model: torch.nn.Module) -> str:
 
     Of what training moves only: what was measured of a network (its buffers) does not change it.
     """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.named_parameters()):
-        array = tensor.detach().cpu().contiguous()
-        data = array.reshape(-1).view(torch.uint8)
-        digest.update(f"{name} {tuple(array.shape)} {array.dtype}".encode())
-        digest.update(data.numpy().data)
-    return digest.hexdigest()
+    return tensors_sha256(model.named_parameters())
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:

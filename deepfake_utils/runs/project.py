@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..files import read_json, write_json
+from ..files import read_json, reading, write_json
 from ..settings import Settings, setting
 from .store import CheckpointStore
 
 __all__ = ["Clip", "Person", "Project"]
 
+ADVICE = "mend the file or move it away"
 Person = Literal["a", "b"]  # a: who is in the video; b: whose face is put there
 
 
@@ -91,7 +92,8 @@ class Project:
     @property
     def clips(self) -> dict[str, Clip]:
         """The clip of each person, by "a" and "b", as far as they were chosen."""
-        return {name: Clip(**said) for name, said in self.read("clips", {}).items()}
+        with reading(self._file, "clips", ADVICE):
+            return {name: Clip(**said) for name, said in self.read("clips", {}).items()}
 
     def choose_clip(self, person: Person, clip: Clip) -> None:
         """Remember a person's clip.
@@ -102,7 +104,8 @@ class Project:
         self.faces(person)
         if not Path(clip.path).is_file():
             raise FileNotFoundError(f"expected a video at {clip.path}, got none; choose another")
-        self.write("clips", {**self.read("clips", {}), person: dataclasses.asdict(clip)})
+        clips = {**self.clips, person: clip}
+        self.write("clips", {name: dataclasses.asdict(each) for name, each in clips.items()})
 
     def clip(self, person: Person) -> Clip:
         """A person's clip.
@@ -141,4 +144,4 @@ class Project:
     def _read(self) -> dict[str, Any]:
         if not self._file.is_file():
             return {}
-        return read_json(self._file, "mend the file or move it away")
+        return read_json(self._file, ADVICE)

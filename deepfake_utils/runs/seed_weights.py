@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Literal
@@ -37,6 +38,7 @@ def load_seed_weights(
     if colours not in ("BGR", "RGB"):
         raise ValueError(f"colours: expected 'BGR' or 'RGB', got {colours!r}")
     try:
+        _check_room(path)
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except (EOFError, KeyError, OSError, RuntimeError, UnpicklingError, ValueError) as error:
         raise ValueError(
@@ -72,6 +74,15 @@ def _ordered(tensor: torch.Tensor, name: str) -> torch.Tensor:
         return tensor
     groups = tensor.reshape(4, len(tensor) // 4, *tensor.shape[1:])  # (offset, channel, ...)
     return groups.transpose(0, 1).reshape(tensor.shape)
+
+
+def _check_room(path: Path) -> None:
+    """Raise ValueError if the file, a zip, holds more than its own size: torch never packs."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            held = sum(each.file_size for each in file.infolist())
+        if held > path.stat().st_size:
+            raise ValueError(f"{held} bytes in a file of {path.stat().st_size}")
 
 
 def _seed_names() -> dict[str, str]:

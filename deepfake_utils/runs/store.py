@@ -7,12 +7,14 @@ hash, or announced; such a one counts if it loads, as does a file that is not li
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import math
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
@@ -20,18 +22,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from ..devices import pick_device
-from ..files import CHUNK, flush_folder, read_json, sha256_of, whole_file, write_json
+from ..files import (
+    CHUNK,
+    flush_folder,
+    read_json,
+    reading,
+    sha256_of,
+    staging,
+    take_lock,
+    whole_file,
+    write_json,
+)
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 NAME = re.compile(r"step-([0-9]{8,})\.safetensors")
-# Files grow in a folder of their own: safetensors writes to temporary names of its own choice,
-# which a kill leaves behind, and only there can they be told from other people's files.
-STAGING = ".saving"
+LAST_WAIT_S = 60.0  # for the mirror, at the program's end
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,9 @@ def copy_verified(
 class CheckpointStore:
     """The checkpoints of one run: step-00001234.safetensors and so on, and manifest.json.
 
-    It deletes only files that its own manifest lists. One process at a time may save.
+    It deletes only files that its own manifest lists. One program at a time may save: while it
+    does, or `hold` was called, others are refused. So is one that knows an earlier state of the
+    folder than it has, such as a run that another program has gone on with.
 
     Args:
         folder: where they are; made at the first save.
@@ -93,6 +106,8 @@ class CheckpointStore:
         mirror: a second folder, such as one on a mounted drive, that gets a verified copy of each
             file. Its parent must exist, or a drive that is not mounted would be taken for one.
             What goes wrong there is logged, never raised, and tried again at the next save.
+        patience_s: how long a save waits for the mirror; what takes longer is done in the
+            background, and the program's end waits for it a minute.
 
     Raises:
         NotADirectoryError: if `folder` is a file.
@@ -104,6 +119,7 @@ class CheckpointStore:
         folder: str | os.PathLike[str],
         keep_last: int = 3,
         mirror: str | os.PathLike[str] | None = None,
+        patience_s: float = 5.0,
     ) -> None:
         if keep_last < 1:
             raise ValueError(f"keep_last: expected 1 or more, got {keep_last}; keep at least one")
@@ -112,7 +128,40 @@ class CheckpointStore:
         self.folder = Path(folder)
         self.mirror = None if mirror is None else Path(mirror)
         self._local = _Folder(self.folder, keep_last)
-        self._remote = None if self.mirror is None else _Folder(self.mirror, keep_last)
+        self._remote = None if self.mirror is None else _Mirror(self.mirror, keep_last, patience_s)
+        self._lock: FileLock | None = None  # while it is held
+        self._known: Listing | None = None  # what the folder held when it was last looked at
+
+    def __del__(self) -> None:
+        self.release()
+
+    def hold(self) -> None:
+        """Be the only program that may save here, until `release` or this program's end.
+
+        Whatever ends the program, nothing is held afterwards; where the system has no such locks
+        (some network drives) nothing is held at all.
+
+        Raises:
+            RuntimeError: if another program holds it.
+        """
+        if getattr(self, "_lock", None) is not None:
+            return
+        folder = self.folder.resolve()
+        try:
+            self._lock = take_lock(folder.with_name(f"{folder.name}.lock"), shared=True)
+        except BlockingIOError as error:
+            raise RuntimeError(
+                f"{folder} is being trained by another notebook or program; stop it there first, "
+                "or shut its kernel down, or save into another folder"
+            ) from error
+        except PermissionError as error:  # beside the folder nothing may be written
+            logger.warning("%s: nobody else is kept from saving there (%s)", folder, error)
+
+    def release(self) -> None:
+        """Let other programs save here."""
+        lock, self._lock = getattr(self, "_lock", None), None
+        if lock is not None:
+            lock.release()
 
     def save(self, checkpoint: Checkpoint, score: float | None = None) -> Path:
         """Write a checkpoint, then delete those no longer wanted; the same step is replaced.
@@ -123,6 +172,7 @@ class CheckpointStore:
 
         Raises:
             OSError: if it cannot be written, as on a full disk; earlier ones stay as they were.
+            RuntimeError: if another program is saving there, or has since this one looked.
             ValueError: if the score is not finite.
         """
         if score is not None and not math.isfinite(score):
@@ -130,15 +180,33 @@ class CheckpointStore:
         score = None if score is None else float(score)
         entry = Entry(f"step-{checkpoint.step:08d}.safetensors", checkpoint.step, score=score)
         path = self.folder / entry.name
+        held = self._lock is not None
+        self.hold()
         try:
+            self._check_known()
             self._local.put(entry, lambda staged: sha256_of(save_checkpoint(staged, checkpoint)))
         except OSError as error:
             raise OSError(
                 f"could not save {path}: {error.__cause__ or error}; free some space there, "
                 "or save where you may write; earlier checkpoints are as they were"
             ) from error
-        self._at_mirror(partial(self._copy_missing, newest=entry.name))
+        finally:
+            if not held:
+                self.release()
+        self._known = self._local.listed()
+        if self._remote is not None:
+            self._remote.do(partial(self._copy_missing, self._remote.folder, entry.name))
         return path
+
+    def _check_known(self) -> None:
+        """Raise if somebody else has saved since this store was last read or saved to."""
+        now = self._local.listed() if (self.folder / MANIFEST).is_file() else {}
+        known = now if self._known is None else self._known
+        if new := [name for name in now if now[name] != known.get(name)]:
+            raise RuntimeError(
+                f"another run has saved {', '.join(sorted(new))} in {self.folder} since this one "
+                "looked; go on with that run by start_or_resume, or save into another folder"
+            )
 
     def entries(self) -> list[Entry]:
         """The checkpoints in the folder (not the mirror) by step; their contents are not checked.
@@ -175,8 +243,13 @@ class CheckpointStore:
         self, rank: Callable[[Entry], float], device: str | torch.device | None
     ) -> Checkpoint | None:
         where = pick_device(device)  # first, or a wrong device would look like damaged files
+        self._known = self._local.listed()
         found = [(self._local, entry) for entry in self._local.entries()]
-        self._at_mirror(lambda mirror: found.extend((mirror, e) for e in mirror.entries()))
+        if self._remote is not None:
+            mirror = self._remote.folder
+            there: list[tuple[_Folder, Entry]] = []
+            if self._remote.do(lambda: there.extend((mirror, e) for e in mirror.entries())):
+                found += there
         found.sort(key=lambda it: (rank(it[1]), it[1].step, it[0] is self._local), reverse=True)
         wrong = []
         for folder, entry in found:
@@ -197,22 +270,6 @@ class CheckpointStore:
             logger.warning("%s; there is none to fall back to", "; ".join(wrong))
         return None
 
-    def _at_mirror(self, do: Callable[[_Folder], None]) -> None:
-        if self._remote is None:
-            return
-        path = self._remote.path
-        try:
-            if not path.parent.is_dir():
-                raise NotADirectoryError(f"expected a folder {path.parent}, got none")
-            do(self._remote)
-        except OSError as error:
-            logger.warning(
-                "cannot use the mirror %s: %s; mount the drive, make the folder or free space "
-                "there; training goes on, the next save tries again",
-                path,
-                error,
-            )
-
     def _copy_missing(self, mirror: _Folder, newest: str) -> None:
         local, there = self._local.listed(), mirror.listed()
         wanted = mirror.kept({**there, **local}) | {newest}
@@ -224,6 +281,63 @@ class CheckpointStore:
                 mirror.put(entry, partial(copy_verified, source, sha256=entry.sha256))
 
 
+class _Mirror:
+    """The second folder, and a thread that works there, as a drive may be slow, or hang.
+
+    Args:
+        path: the folder.
+        keep_last: as of the store.
+        patience_s: how long `do` waits.
+    """
+
+    def __init__(self, path: Path, keep_last: int, patience_s: float) -> None:
+        self.path, self.folder, self.patience_s = path, _Folder(path, keep_last), patience_s
+        self._next: Callable[[], None] | None = None
+        self._free = threading.Lock()  # guards `_next` and `_thread`
+        self._thread: threading.Thread | None = None
+
+    def do(self, work: Callable[[], None]) -> bool:
+        """Have something done there after what is still going on; of several, the last.
+
+        Returns:
+            Whether it came to its end in time, be it with an error, which is logged.
+        """
+        with self._free:
+            self._next, busy = work, self._thread is not None
+            if self._thread is None:
+                # A daemon: a drive that hangs may not keep the program from ending.
+                self._thread = threading.Thread(target=self._work, daemon=True)
+                self._thread.start()
+            thread = self._thread
+        if not busy:
+            thread.join(self.patience_s)
+        if not thread.is_alive():
+            return True
+        advice = "the mirror %s is slow or hangs: it is used in the background, all else goes on"
+        logger.warning(advice, self.path)
+        atexit.register(thread.join, LAST_WAIT_S)
+        return False
+
+    def _work(self) -> None:
+        while True:
+            with self._free:
+                work, self._next = self._next, None
+                if work is None:
+                    self._thread = None
+                    return
+            try:
+                if not self.path.parent.is_dir():
+                    raise NotADirectoryError(f"expected a folder {self.path.parent}, got none")
+                work()
+            except OSError as error:
+                logger.warning(
+                    "cannot use the mirror %s: %s; mount the drive, make the folder or free space "
+                    "there; training goes on, the next save tries again",
+                    self.path,
+                    error,
+                )
+
+
 class _Folder:
     """The files of one folder and their manifest."""
 
@@ -233,19 +347,17 @@ class _Folder:
 
     def put(self, entry: Entry, write: Callable[[Path], str]) -> None:
         """Let `write` make the file and return its hash, list it, and delete what is too old."""
-        path, staged = self.path / entry.name, self.path / STAGING / entry.name
-        shutil.rmtree(staged.parent, ignore_errors=True)  # what a killed process left
+        path = self.path / entry.name
         before = {name: e for name, e in self.listed().items() if (self.path / name).exists()}
         self._list({**before, entry.name: Entry(entry.name, entry.step)})
         try:
-            sha256 = write(staged)
-            size = staged.stat().st_size
-            staged.replace(path)
+            with staging(self.path) as own:
+                sha256 = write(own / entry.name)
+                size = (own / entry.name).stat().st_size
+                (own / entry.name).replace(path)
         except Exception:
             self._list(before)
             raise
-        finally:
-            shutil.rmtree(staged.parent, ignore_errors=True)
         flush_folder(self.path)
         listed = {**before, entry.name: replace(entry, sha256=sha256, bytes=size)}
         self._list(listed)
@@ -271,9 +383,10 @@ class _Folder:
         """What the manifest lists; if it is damaged, the files that load."""
         manifest = self.path / MANIFEST
         try:
-            listed = read_json(manifest, "it is made anew")["checkpoints"]
-            return {entry.name: entry for entry in map(_parse, listed)}
-        except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
+            record = read_json(manifest, "it is made anew")
+            with reading(manifest, "a list of checkpoints", "it is made anew"):
+                return {entry.name: entry for entry in map(_parse, record["checkpoints"])}
+        except (FileNotFoundError, ValueError) as error:
             if files := self._files():
                 advice = "%s: expected a list of checkpoints, got %r; taking the files that load"
                 logger.warning(advice, manifest, error)

@@ -4,13 +4,15 @@
         if result.step % 100 == 0:
             display(plotting.plot_losses(trainer.history))
 
-Stopping that loop loses nothing: the state is on the trainer, and `run` goes on where it was. On
+Stopping that loop loses nothing: the state is on the trainer, and `run` goes on where it was. An
+interrupt waits for the end of the step, and a step that fails has not been made. On
 many processors or GPUs the same loop runs in each process; give the trainer an
 `accelerate.Accelerator` there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import logging
@@ -21,17 +23,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from ..autoencoder import IDENTITIES, FaceSwapAutoencoder, Identity
-from ..compositing.occlusion import usual_error
-from ..consent import ConsentNote
+from ..autoencoder import FaceSwapAutoencoder
+from ..consent import ConsentNote, Role
 from ..dataset import Batch, Batches
 from ..devices import pick_device, pick_dtype, place
 from ..files import set_aside
-from ..losses import masked_psnr
 from ..runs.checkpoint import Checkpoint, load_optimizer, optimizer_tensors
 from ..runs.store import CheckpointStore
 from .clock import TrainingClock
-from .gradients import Gradients, cut_batch
+from .evaluation import redraw
+from .gradients import Gradients
+from .interrupts import uninterrupted
 from .recipe import TrainConfig
 
 if TYPE_CHECKING:
@@ -39,8 +41,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+ROLES: tuple[Role, Role] = ("target", "source")  # A is in the video, B's face is put there
 TEXTURE_RATE = 5.0  # times the learning rate, as a pixel of it is seen by few pixels of a batch
-PIECE = 32  # faces held out that are drawn at once
 
 
 class StepResult(NamedTuple):
@@ -73,6 +75,7 @@ class Trainer:
         faces_per_step: of both people, in all processes; 0 before the first step.
 
     Raises:
+        PermissionError: if A agreed to be the source of a swap only, or B the target only.
         ValueError: if the batches cannot be shared out among the processes.
     """
 
@@ -113,6 +116,8 @@ class Trainer:
         self.scores: list[tuple[int, float]] = []
         self.faces_per_step = 0
         self._caution = 1.0  # share of the learning rate that is used; less after a bad step
+        self._ahead: dict[str, Batch] = {}  # batches taken for a step that is not made yet
+        self._store: CheckpointStore | None = None  # nobody else may save there during `run`
 
     def _groups(self) -> list[dict[str, Any]]:
         """The weights, by their share of the learning rate; with a share of 0 they stay fixed."""
@@ -139,11 +144,16 @@ class Trainer:
             MemoryError: if even a batch cut to single faces does not fit into memory.
             ValueError: if a source of batches has run dry.
         """
+        with uninterrupted():
+            return self._step()
+
+    def _step(self) -> StepResult:
         for _ in range(self.config.max_skips + 1):
             a, b = self._next(self.batches_a, "A"), self._next(self.batches_b, "B")
             loss_a, loss_b, norm = self.gradients(a, b)
             if math.isfinite(loss_a + loss_b + norm):
                 break
+            self._ahead.clear()
             self._skip(loss_a, loss_b)
         else:
             raise FloatingPointError(
@@ -152,11 +162,12 @@ class Trainer:
                 f"weights are those of step {self.step}: save them, then go on with a lower "
                 "learning_rate or precision='float32', and look for broken pictures among the faces"
             )
-        self.step += 1
-        rate = self.config.rate_at(self.step, self._time_passed) * self._caution
+        rate = self.config.rate_at(self.step + 1, self._time_passed) * self._caution
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
         self.gradients.apply()
+        self.step += 1
+        self._ahead.clear()
         self.faces_per_step = (len(a.warped) + len(b.warped)) * self.processes
         self._caution = min(1.0, self._caution * 2.0**0.01)
         self._update_average()
@@ -195,21 +206,29 @@ class Trainer:
         return self._run(steps)
 
     def _run(self, steps: int | None) -> Iterator[StepResult]:
+        with contextlib.ExitStack() as end:
+            if self._store is not None:
+                self._store.hold()
+                end.callback(self._store.release)
+            yield from self._steps(steps)
+
+    def _steps(self, steps: int | None) -> Iterator[StepResult]:
         last = None if steps is None else self.step + steps
         by_time = self.clock.minutes is not None
         if by_time:
             self._time_passed = self._share_of_time()
         over = self.finished if last is None else self.step >= last
         while not over:
-            if by_time:
-                self._time_passed = self._share_of_time()
-            result = self.train_step()
-            self.clock.count(turn=True)
-            # Even if this step took longer than all the time that was left, one more follows, at
-            # the final rate.
-            ending = by_time and last is None and self._time_passed == 1.0
-            if ending:
-                self.clock.end()
+            with uninterrupted():
+                if by_time:
+                    self._time_passed = self._share_of_time()
+                result = self.train_step()
+                self.clock.count(turn=True)
+                # Even if this step took longer than all the time that was left, one more follows,
+                # at the final rate.
+                ending = by_time and last is None and self._time_passed == 1.0
+                if ending:
+                    self.clock.end()
             yield result
             if last is not None:
                 over = self.step >= last
@@ -255,7 +274,8 @@ class Trainer:
         Raises:
             ValueError: if the faces come without masks.
         """
-        total = self._redraw("A", held_a) + self._redraw("B", held_b)
+        total = redraw(self.average, "A", held_a, self._there)
+        total += redraw(self.average, "B", held_b, self._there)
         score = total / (len(held_a.warped) + len(held_b.warped))
         self.scores.append((self.step, score))
         self.average.held_out_db = score
@@ -269,16 +289,13 @@ class Trainer:
             "scores": self.scores,
             "caution": self._caution,
             "pieces": self.gradients.pieces,
-            "positions": [
-                getattr(batches, "position", None) for batches in (self.batches_a, self.batches_b)
-            ],
+            "positions": [self._position(self.batches_a, "A"), self._position(self.batches_b, "B")],
         }
         if self.clock.minutes is not None:
             extra |= {"minutes": self.clock.minutes, "spent_s": self.clock.spent_s}
         history = torch.tensor(self.history, dtype=torch.float64).reshape(-1, 3)
-        average = self.average.state_dict()
         moments = optimizer_tensors(self.optimizer)
-        return Checkpoint(self.model, self.step, average, moments, history, extra)
+        return Checkpoint(self.model, self.step, self.average.state_dict(), moments, history, extra)
 
     def save(self, store: CheckpointStore) -> Path:
         """Write a checkpoint that `start_or_resume` and `Trainer.resume` continue from.
@@ -362,37 +379,23 @@ class Trainer:
         self.scores = [(int(step), float(score)) for step, score in extra["scores"]]
         rows = [] if saved.history is None else saved.history.tolist()
         self.history = [StepResult(int(step), a, b) for step, a, b in rows]
-        sources = (self.batches_a, self.batches_b)
-        for batches, position in zip(sources, extra["positions"], strict=True):
+        positions = zip((self.batches_a, self.batches_b), extra["positions"], strict=True)
+        for batches, position in positions:
             if isinstance(batches, Batches) and position is not None:
                 batches.seek(int(position))
             else:
                 logger.warning("these batches cannot be wound forward: going on with other ones")
 
-    @torch.inference_mode()
-    def _redraw(self, identity: Identity, held: Batch) -> float:
-        """Draw a person's faces as that person, and as the other one and back; sum of PSNR in dB.
-
-        The second tells how unlike faces usually come back, which the network keeps.
-        """
-        network, total, off = self.average, 0.0, []
-        (other,) = {*IDENTITIES} - {identity}
-        for part in cut_batch(held, -(-len(held.warped) // PIECE)):
-            batch = self._there(part)
-            if batch.mask is None:
-                raise ValueError(f"expected faces of {identity} with a mask; use FaceDataset.still")
-            points = batch.points if network.config.landmarks else None
-            drawn = network(batch.warped, identity, points)[:, :3]
-            swapped = network(batch.warped, other, points)[:, :3].clamp(0.0, 1.0)
-            back = network(swapped, identity, points)[:, :3]
-            total += len(drawn) * masked_psnr(drawn, batch.target, batch.mask)
-            off.append(usual_error(batch.target, back, batch.mask[:, 0]))
-        network.usual_error[IDENTITIES.index(identity)] = torch.cat(off).nanmedian()
-        return total
+    def _position(self, batches: Iterator[Batch], name: str) -> int | None:
+        """How many of its batches were trained on; None if it cannot tell."""
+        return batches.position - (name in self._ahead) if isinstance(batches, Batches) else None
 
     def _next(self, batches: Iterator[Batch], name: str) -> Batch:
+        """The next batch, the same one until its step is made."""
         try:
-            return self._there(next(batches))
+            if name not in self._ahead:
+                self._ahead[name] = self._there(next(batches))
+            return self._ahead[name]
         except StopIteration as error:
             raise ValueError(
                 f"expected endless batches of person {name}, got to their end after step "
@@ -410,8 +413,11 @@ class Trainer:
         earlier: tuple[ConsentNote, ...], *sources: Iterator[Batch]
     ) -> tuple[ConsentNote, ...]:
         """What is passed on of the consent of all people trained on, each note once."""
-        sets = [source.dataset for source in sources if isinstance(source, Batches)]
-        notes = [each.faces.consent.note for each in sets if each.faces.consent is not None]
+        consents = [s.dataset.faces.consent if isinstance(s, Batches) else None for s in sources]
+        for consent, role in zip(consents, ROLES, strict=True):
+            if consent is not None:
+                consent.check_role(role)
+        notes = [consent.note for consent in consents if consent is not None]
         return tuple(dict.fromkeys((*earlier, *notes)))
 
     def _prepare(self, batches: Iterator[Batch]) -> None:
@@ -433,14 +439,11 @@ class Trainer:
         if self.gradients.drop(math.isfinite(loss_a + loss_b)):
             return
         self._caution /= 2.0
-        logger.warning(
+        said = (
             "skipped a batch at step %d without a finite loss or gradient (%g, %g); the learning "
-            "rate is %g of its plan for now",
-            self.step + 1,
-            loss_a,
-            loss_b,
-            self._caution,
+            "rate is %g of its plan for now"
         )
+        logger.warning(said, self.step + 1, loss_a, loss_b, self._caution)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -461,7 +464,8 @@ def start_or_resume(
 ) -> Trainer:
     """A trainer that goes on with the unfinished run in `store`, or a new one if there is none.
 
-    A finished run, or one of another network or start, is moved aside and a new one begun.
+    A finished run, or one of another network or start, is moved aside and a new one begun. From
+    now on to the end of the trainer's next loop no other program may save into the store.
 
     Args:
         store: where the run is saved.
@@ -473,26 +477,24 @@ def start_or_resume(
         accelerator: of a run with several processes.
 
     Raises:
+        RuntimeError: if another program is training there.
         ValueError: if what is there is no whole checkpoint of a run; move it away to start anew.
     """
+    writes = accelerator is None or accelerator.is_main_process
+    if writes:
+        store.hold()
     saved = store.latest()
-    if saved is not None:
-        same = (saved.model.config, saved.model.start) == (model.config, model.start)
-        if same and _unfinished(saved):
-            return Trainer.resume(saved, batches_a, batches_b, None, device, accelerator)
-        if accelerator is None or accelerator.is_main_process:
+    kind = (model.config, model.start)
+    if saved and saved.unfinished and (saved.model.config, saved.model.start) == kind:
+        trainer = Trainer.resume(saved, batches_a, batches_b, None, device, accelerator)
+    else:
+        if writes and saved is not None:
             for folder in (store.folder, store.mirror):
                 if folder is not None and folder.exists():
                     moved = set_aside(folder)
                     logger.warning("%s held another or a finished run, now in %s", folder, moved)
         if accelerator is not None:
             accelerator.wait_for_everyone()
-    return Trainer(model, batches_a, batches_b, config, device, accelerator)
-
-
-def _unfinished(saved: Checkpoint) -> bool:
-    """Whether there is something left of a run's minutes, or else of its steps."""
-    minutes = saved.extra.get("minutes")
-    if minutes is not None:
-        return float(saved.extra.get("spent_s", 0.0)) < 60.0 * float(minutes)
-    return saved.step < int(saved.extra.get("train", {}).get("steps", 0))
+        trainer = Trainer(model, batches_a, batches_b, config, device, accelerator)
+    trainer._store = store if writes else None
+    return trainer

@@ -25,7 +25,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
-from ..images import Image
+from ..images import Image, check_pixels
 
 # Codes of matrices -> what swscale calls them, in its numbers: PyAV named them all only later.
 _ITU709, _FCC, _ITU601, _SMPTE240M, _BT2020 = 1, 4, 5, 7, 9
@@ -100,6 +100,7 @@ def _open_video(path: Path) -> tuple[InputContainer, VideoStream]:
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
         container.close()
         raise ValueError(f"expected a video stream that can be decoded in {path}, got {kinds}")
+    check_pixels(stream.codec_context.width, stream.codec_context.height, path)
     stream.thread_type = "AUTO"
     return container, stream
 

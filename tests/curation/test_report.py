@@ -22,9 +22,8 @@ def report(crops):
 
 
 @pytest.fixture
-def folder(crops, tmp_path) -> Path:
-    """A copy of person A's 12 crops."""
-    return Path(shutil.copytree(crops[0], tmp_path / "a"))
+def folder(own_crops) -> Path:
+    return own_crops
 
 
 def change(folder: Path, which) -> None:

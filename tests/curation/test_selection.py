@@ -1,7 +1,6 @@
 """pytest tests/curation/test_selection.py"""
 
 import json
-import shutil
 from pathlib import Path
 
 import cv2
@@ -20,9 +19,8 @@ EVERY = 25  # the fixture `crops` takes each 25th frame
 
 
 @pytest.fixture
-def folder(crops, tmp_path) -> Path:
-    """A copy of person A's 12 crops."""
-    return Path(shutil.copytree(crops[0], tmp_path / "a"))
+def folder(own_crops) -> Path:
+    return own_crops
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import builtins
 import io
-import shutil
 from pathlib import Path
 
 import cv2
@@ -18,8 +17,8 @@ from deepfake_utils.panels.faces import THUMB, FacesPanel
 
 
 @pytest.fixture
-def folder(crops, tmp_path) -> Path:
-    return Path(shutil.copytree(crops[0], tmp_path / "a"))
+def folder(own_crops) -> Path:
+    return own_crops
 
 
 @pytest.fixture

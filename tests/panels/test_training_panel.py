@@ -175,9 +175,12 @@ def test_another_program_that_trains_the_store_is_respected(make, tmp_path):
     )
     command = [sys.executable, "-c", program, str(tmp_path / "run.lock")]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    panel = make(steps=2)
+    panel.store.release()
     with subprocess.Popen(command, **pipes) as other:
         assert other.stdout.readline() == "held\n"
-        panel = make(steps=2)
+        with pytest.raises(RuntimeError, match="another notebook or program"):
+            make(steps=2)
         with pytest.raises(RuntimeError, match="another notebook or program"):
             panel.start()
         assert panel.status.state == "ready"
