@@ -35,7 +35,7 @@ def whole_file(path: Path, durable: bool = False) -> Iterator[Path]:
         OSError: if the folder cannot be made or written; a file at `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
+    part = helper_of(path, ".part")
     try:
         yield part
         if durable:
@@ -46,6 +46,16 @@ def whole_file(path: Path, durable: bool = False) -> Iterator[Path]:
             flush_folder(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def helper_of(path: Path, tail: str) -> Path:
+    """A hidden name beside `path`, its own and always the same, that is never too long.
+
+    Args:
+        path: what the helper is for.
+        tail: what its name ends in, e.g. ".part".
+    """
+    return path.with_name(f".{sha256_of(path.name.encode(errors='surrogateescape'))[:16]}{tail}")
 
 
 def flush_folder(folder: Path) -> None:
