@@ -25,7 +25,7 @@ from .tracking.people import FaceChoice
 from .tracking.steadying import TrackConfig, TrackedFrame
 from .tracking.tracks import ProgressCallback, tell_progress, track_faces
 from .umeyama import transform_points
-from .video import TimedFrame, read_timed_frames, read_video_info
+from .video import Time, TimedFrame, read_timed_frames, read_video_info, to_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -42,14 +42,15 @@ class ExtractionReport:
     saved: int  # crops written
     frames_without_face: int
     frames_with_several: int  # of these only the largest face was taken
+    damaged_s: tuple[float, ...] = ()  # when frames of a film were missing or mended, in seconds
 
 
 def extract_clip(
     clip: str | os.PathLike[str],
     folder: str | os.PathLike[str],
     landmarker: Landmarker,
-    start_s: float = 0.0,
-    end_s: float | None = None,
+    start_s: Time = 0.0,
+    end_s: Time | None = None,
     stride: int = 1,
     size: int = 256,
     coverage: float = CROP_COVERAGE,
@@ -67,7 +68,7 @@ def extract_clip(
         clip: a video file.
         folder: where to write; made if missing.
         landmarker: frame -> list of (68, 2) points.
-        start_s: where to begin, in seconds.
+        start_s: where to begin: seconds, or text such as "0:02" or "00:00:02.500".
         end_s: where to end; None for the clip's end.
         stride: take every stride-th frame.
         size: side of the crops in pixels.
@@ -85,6 +86,7 @@ def extract_clip(
         FileExistsError, NotADirectoryError, ValueError: as `extract_faces`.
     """
     _check_folder(Path(folder), overwrite)
+    start_s, end_s = to_seconds(start_s), None if end_s is None else to_seconds(end_s)
     counting = _Counting(landmarker)
     frames = read_timed_frames(clip, start_s, end_s, stride)
     tracked = track_faces(frames, counting, track, choose)
@@ -93,7 +95,7 @@ def extract_clip(
     report = _write_crops(tracked, Path(folder), counting, size, coverage, training_refused(clip))
     if consent is not None:
         write_consent(folder, consent)
-    return report
+    return dataclasses.replace(report, damaged_s=frames.damaged_s)
 
 
 def extract_faces(

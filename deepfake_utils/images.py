@@ -10,9 +10,12 @@ functions at the end of this file are the border between them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import struct
 import typing
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,10 @@ Matrix = NDArray[np.float64]  # (2, 3), maps (x, y, 1) to (x', y')
 Mask = NDArray[np.float32]  # (H, W), 0 = keep what is there, 1 = take the new face
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+PHONE_SUFFIXES = frozenset({".heic", ".heif"})  # read, not written: see `read_image`
+
+_MOST_PIXELS = 1 << 28  # of a picture that is read; cameras have up to 200 million
+_ORIENTATION = 0x0112  # EXIF's tag
 
 
 def check_image(image: Image, name: str = "image") -> None:
@@ -123,29 +130,87 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     """Read an image file as (H, W, 3) RGB uint8.
 
     Grey becomes three equal channels, 16 bits become 8, transparency is laid over white, and the
-    EXIF orientation of a photograph is applied.
+    EXIF orientation of a photograph is applied. HEIC, as phones write it, needs pillow-heif.
 
     Raises:
         FileNotFoundError: if there is no file at `path`.
         IsADirectoryError: if `path` is a folder.
-        ValueError: if the file is not an image that OpenCV can read.
+        ImportError: if it is HEIC and pillow-heif is missing.
+        ValueError: if the file is not an image that OpenCV can read, or has too many pixels.
     """
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"expected an image file, got the folder {path}")
     if not path.is_file():
         raise FileNotFoundError(f"no image at {path}; check the path (now in {Path.cwd()})")
+    if path.suffix.lower() in PHONE_SUFFIXES:
+        return _read_heic(path)
+    orientation = _orientation(path)
     data = np.frombuffer(path.read_bytes(), np.uint8)
-    decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    decoded = None
+    with contextlib.suppress(cv2.error):  # how it refuses what its own limits forbid
+        decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if decoded is None or decoded.size == 0:
         raise ValueError(
             f"expected an image ({', '.join(sorted(IMAGE_SUFFIXES))}), got something else "
             f"in {path} ({data.size} bytes); open it in a viewer or export it again"
         )
-    if decoded.dtype == np.uint8 and (decoded.ndim == 2 or decoded.shape[2] == 3):
-        # The unchanged form keeps alpha and 16 bits, but only this one obeys EXIF orientation.
-        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return _to_rgb8(decoded)
+    return _turned(_to_rgb8(decoded), orientation)
+
+
+def _orientation(path: Path) -> int:
+    """How a picture lies by its header, 1 to 8; without reading its pixels.
+
+    Raises:
+        ValueError: if it has too many of them.
+    """
+    from PIL import Image as Pillow
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is large, but not too large for us
+            with Pillow.open(path) as page:
+                _check_pixels(path, *page.size)
+                # OpenCV itself turns TIFF.
+                turned = page.format == "TIFF"
+                return 1 if turned else int(page.getexif().get(_ORIENTATION, 1))
+    except Pillow.DecompressionBombError as error:  # its limit is lower than ours
+        raise ValueError(f"{path}: {error}; shrink it first") from error
+    except (OSError, SyntaxError, TypeError, EOFError, struct.error):  # OpenCV reads more kinds
+        return 1
+
+
+def _check_pixels(path: Path, width: int, height: int) -> None:
+    if width * height > _MOST_PIXELS:
+        raise ValueError(
+            f"expected a picture of at most {_MOST_PIXELS / 1e6:.0f} million pixels, got "
+            f"{width}x{height} in {path}; shrink it first"
+        )
+
+
+def _turned(image: Image, orientation: int) -> Image:
+    """A picture as its EXIF orientation says that it is to be seen."""
+    if orientation in (5, 6, 7, 8):
+        image = image.transpose(1, 0, 2)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(image[::rows, ::columns])
+
+
+def _read_heic(path: Path) -> Image:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise ImportError(
+            f"expected pillow-heif, without which {path} cannot be read: pip install pillow-heif"
+        ) from error
+    try:
+        page = pillow_heif.open_heif(path, convert_hdr_to_8bit=True)
+        _check_pixels(path, *page.size)
+        pixels = np.asarray(page.to_pillow().convert("RGBA"))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValueError(f"expected HEIC in {path}, got something else ({error})") from error
+    return _to_rgb8(cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA))
 
 
 def write_image(path: str | os.PathLike[str], image: Image, *, png_compression: int = 3) -> Path:
@@ -192,7 +257,7 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     paths = [
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES
+        if path.suffix.lower() in IMAGE_SUFFIXES | PHONE_SUFFIXES
         and path.is_file()
         and not path.name.startswith(".")
     ]

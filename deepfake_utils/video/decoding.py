@@ -179,10 +179,10 @@ class _Film:
 
     def _timed(self, frames: Iterator[VideoFrame]) -> Iterator[Decoded]:
         """Give frames, which come in the order in which they are shown, times that rise."""
-        step = 1 / (_nominal_rate(self.stream) * self.tick)
+        step = float(1 / (_nominal_rate(self.stream) * self.tick))
         held: list[VideoFrame] = []  # whose stamps make no sense, until one does
         last: float | None = None
-        for frame, stamp in _in_order(frames, step, Fraction(_BREAK_S) / self.tick):
+        for frame, stamp in _in_order(frames, step, _BREAK_S / float(self.tick)):
             held.append(frame)
             if last is not None and stamp <= last:
                 if len(held) < _HELD:
@@ -199,7 +199,7 @@ class _Film:
 
 
 def _in_order(
-    frames: Iterator[VideoFrame], step: Fraction, longest: Fraction
+    frames: Iterator[VideoFrame], step: float, longest: float
 ) -> Iterator[tuple[VideoFrame, float]]:
     """Frames with time stamps that do not fall, as far as sorting those of neighbours can do it.
 
@@ -210,12 +210,11 @@ def _in_order(
     newest: float | None = None
     moved = 0.0  # what is added to all further ones
     for frame in frames:
-        stamp = frame.dts if frame.pts is None else frame.pts
-        if stamp is None:
-            stamp = 0.0 if newest is None else newest + step
-        elif newest is not None and stamp + moved < newest - longest:
-            moved = newest + step - stamp
-        stamp += moved
+        stated = frame.dts if frame.pts is None else frame.pts
+        expected = moved if newest is None else newest + step
+        if stated is not None and newest is not None and stated + moved < newest - longest:
+            moved = expected - stated
+        stamp = expected if stated is None else stated + moved
         newest = stamp if newest is None else max(newest, stamp)
         waiting.append(frame)
         heapq.heappush(stamps, stamp)

@@ -189,8 +189,8 @@ class VideoWriter:
 
     The first frame written is at time 0 of the video; the sound heard there is that of the first
     frame of `audio_from` at or after `audio_start_s`, so pass the start_s that you read with. Sound
-    ends with the video at the latest. All its tracks are kept, the default one first. A clip without
-    sound gives a video without sound.
+    ends with the video at the latest. All its tracks are kept, the default one first. A clip
+    without sound gives a video without sound.
 
     Colours at half resolution need even sides: an odd width or height grows by one, by repeating
     the last column or row, and a warning is logged.
@@ -276,6 +276,8 @@ class VideoWriter:
         level = coding.levels[get_args(Quality).index(self.quality)]
         options = coding.options | {coding.scale: str(level)}
         stream = self._output.add_stream(coding.encoder, rate=rate, options=options)
+        if not isinstance(stream, VideoStream):
+            raise TypeError(f"expected an encoder of video, got {coding.encoder}")
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, coding.pixels
         if coding.tag is not None and self._output.format.name != "matroska":

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import av
 import numpy as np
@@ -56,10 +56,10 @@ class _Filter:
             frame.pts, frame.time_base = self._given, _COUNT
             self._given += 1
         self._source.push(frame)
-        ready = []
+        ready: list[VideoFrame] = []
         try:
             while True:
-                ready.append(self._sink.pull())
+                ready.append(cast(VideoFrame, self._sink.pull()))
         except (BlockingIOError, av.error.EOFError):
             return ready
 
@@ -127,7 +127,7 @@ class Developer:
         )
         if converted:
             frame = self._convert(frame, facts).reformat(format="rgb24", threads=1)
-        image = frame.to_ndarray()
+        image: Image = np.asarray(frame.to_ndarray(), np.uint8)
         if inner != self._size_wh:
             image = _laid_in(image, self._size_wh)
         a, b, c, d = facts.turn
@@ -138,11 +138,11 @@ class Developer:
     def _fitted(self, frame: VideoFrame, facts: Facts) -> tuple[int, int]:
         """(width, height) that a frame takes in the picture."""
         width, height = self._size_wh
-        shape = frame.width * facts.aspect / frame.height
+        shape = float(facts.aspect) * frame.width / frame.height
         if abs(shape * height / width - 1) < 0.02:  # by rounding
             return width, height
-        scale = min(width / shape, height)
-        return max(1, round(shape * scale)), max(1, round(scale))
+        high = min(width / shape, height)
+        return max(1, round(shape * high)), max(1, round(high))
 
     def _convert(self, frame: VideoFrame, facts: Facts) -> VideoFrame:
         key = (facts.transfer, facts.primaries, *_kind(frame))

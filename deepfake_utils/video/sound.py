@@ -88,7 +88,7 @@ def _add_track(track: AudioStream, output: OutputContainer) -> _Maker:
 
         def make(packet: Packet) -> list[Packet]:
             with contextlib.suppress(av.error.FFmpegError):  # a damaged packet is silent
-                made = [p for frame in packet.decode() for p in out.encode(frame)]
+                made = [p for frame in track.decode(packet) for p in out.encode(frame)]
                 return made if packet.size else made + out.encode(None)
             return []
 

@@ -9,6 +9,7 @@ import itertools
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.audio.stream import AudioStream
@@ -25,7 +26,6 @@ PQ, HLG = 16, 18  # codes of the transfers of HDR
 _NOT_STATED = 2
 _TRANSFERS = {PQ: "PQ", HLG: "HLG"}
 _PRIMARIES = {5: "BT.601", 6: "BT.601", 7: "SMPTE 240M", 9: "BT.2020", 12: "P3"}
-_DISPLAY_MATRIX = "DISPLAYMATRIX"
 
 
 def open_media(path: Path) -> InputContainer:
@@ -157,9 +157,9 @@ def facts_of(frame: VideoFrame, stream: VideoStream) -> Facts:
 
 
 def _turn(frame: VideoFrame) -> tuple[int, int, int, int]:
-    for each in frame.side_data:
-        if each.type.name == _DISPLAY_MATRIX:
-            a, b, _, c, d = itertools.islice(memoryview(bytes(each)).cast("i"), 5)
-            if a * d - b * c:  # else it is damaged
-                return a, b, c, d
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is not None:
+        a, b, _, c, d = itertools.islice(memoryview(bytes(matrix)).cast("i"), 5)
+        if a * d - b * c:  # else it is damaged
+            return a, b, c, d
     return 1, 0, 0, 1
