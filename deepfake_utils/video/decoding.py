@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 _AHEAD = 16  # packets that are looked at before the first frame is decoded
 _SORTED = 5  # frames whose time stamps are put in order; those of AVI are up to 3 places off
 _HELD = 8  # frames in a row whose time stamps may make no sense
-_BREAK_S = 1.0  # stamps that step back further begin anew, as in films joined without care
+BREAK_S = 1.0  # stamps that step back further begin anew, as in films joined without care
 _LEAD_S = 0.1  # before a part: what deinterlacing its first frame takes
 _TRIES = 100  # times in a row that a file may fail to give a packet
 
@@ -101,6 +101,7 @@ class _Film:
         stamps = [p.pts for p in self._ahead if p.pts is not None and not p.is_discard]
         # Not the stream's start time: that of an AVI is when decoding starts.
         self.zero = min(stamps, default=self.stream.start_time or 0)
+        self._stamped = bool(stamps)  # else nothing can be searched
 
     def seconds(self, stamp: float) -> float:
         """Convert a time stamp to seconds after the first one."""
@@ -111,10 +112,13 @@ class _Film:
         return itertools.chain(self._ahead, self._source)
 
     def seek(self, time_s: float) -> Iterator[Packet]:
-        """Those from a key frame at or before `time_s`, if the file can be searched."""
-        with contextlib.suppress(av.error.FFmpegError):  # cannot: then we are at the beginning
+        """Those from a key frame at or before `time_s`, or all if the file cannot be searched."""
+        try:
             stamp = self.zero + math.floor(time_s / self.tick)
             self.container.seek(stamp, stream=self.stream)
+        except av.error.FFmpegError:  # where it stands now is anybody's guess
+            self.container.close()
+            self.container, self.stream = open_video(self.path)
         return self._demux()
 
     def _demux(self) -> Iterator[Packet]:
@@ -132,7 +136,11 @@ class _Film:
         sent: set[int] = set()  # stamps whose frames are still to come
         broken: int | None = None  # a packet that could not be decoded, until all is well again
         last = -math.inf
+        begun = False
         for packet in packets:
+            if not begun and not packet.is_keyframe:  # a recording that begins in the middle
+                broken = packet.pts
+            begun = True
             early = packet.pts is not None and self.seconds(packet.pts) < start_s - _LEAD_S
             # Often half of the frames are such as no other one builds on: need not be decoded.
             self.stream.codec_context.skip_frame = "NONREF" if early else "DEFAULT"
@@ -165,7 +173,7 @@ class _Film:
 
     def frames(self, start_s: float) -> Iterator[Decoded]:
         """Frames with their times, from a key frame at or before `start_s`."""
-        if start_s <= 0:
+        if start_s <= 0 or not self._stamped:
             return self._timed(self.decode(self.packets()))
         # MPEG-TS seeks to any frame, later key frames too; and a key frame may be damaged.
         for back_s in (0.0, 3.0, 30.0, math.inf):
@@ -182,7 +190,7 @@ class _Film:
         step = float(1 / (_nominal_rate(self.stream) * self.tick))
         held: list[VideoFrame] = []  # whose stamps make no sense, until one does
         last: float | None = None
-        for frame, stamp in _in_order(frames, step, _BREAK_S / float(self.tick)):
+        for frame, stamp in _in_order(frames, step, BREAK_S / float(self.tick)):
             held.append(frame)
             if last is not None and stamp <= last:
                 if len(held) < _HELD:
@@ -315,7 +323,7 @@ class FilmFrames(Iterator[TimedFrame]):
         slack, start_s, end_s = slack_s(film.stream), self._start_s, self._end_s
         develop = Developer(film.size_wh)
         told: set[str] = set()
-        with film.container:
+        try:
             for frame, facts, time_s in deinterlaced(film.frames(start_s)):
                 if end_s is not None and time_s >= end_s - slack:
                     break
@@ -327,6 +335,8 @@ class FilmFrames(Iterator[TimedFrame]):
                     if found % self._stride == 0:
                         yield TimedFrame(develop(frame, facts), time_s)
                     found += 1
+        finally:
+            film.container.close()
         damaged = self.damaged_s
         if damaged and not self._quiet:
             _log.warning(

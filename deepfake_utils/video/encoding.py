@@ -355,7 +355,8 @@ class VideoWriter:
                     return
                 packet.duration = max(1, round((limit_s - begin_s) / tick))
             if begin_s < limit_s:
-                self._output.mux(packet)
+                with contextlib.suppress(av.error.InvalidDataError):  # damaged: it stays out
+                    self._output.mux(packet)
             else:
                 ended.add(packet.stream_index)
                 if len(ended) == len(self._output.streams.audio):

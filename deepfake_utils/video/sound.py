@@ -15,7 +15,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Discard
 
-from .decoding import read_timed_frames
+from .decoding import BREAK_S, read_timed_frames
 from .stream import default_first, find_video, tick
 
 _MP4_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "alac"})
@@ -30,6 +30,7 @@ _COPIED_CODECS = {  # what each container holds as it is
 _AAC_RATES = frozenset({96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000})
 # A packet of sound decodes correctly only after its predecessors, so a cut keeps this much more.
 _PREROLL_S = 0.08
+_FINE = Fraction(1, 7_056_000)  # of a second: whole samples of all usual rates
 
 _Maker = Callable[[Packet], list[Packet]]
 
@@ -55,18 +56,34 @@ def add_sound(source: InputContainer, output: OutputContainer, start_s: float) -
     """
     begin = _first_moment(source, start_s)
     tracks = default_first(list(source.streams.audio))
-    with contextlib.suppress(av.error.FFmpegError):  # cannot seek: then we are at the beginning
-        source.seek(math.floor((begin - 1) / tick(tracks[0])), stream=tracks[0])
+    start = math.floor((begin - 1) / tick(tracks[0]))
+    if start > (tracks[0].start_time or 0):  # AVI is lost if it seeks further back
+        with contextlib.suppress(av.error.FFmpegError):  # cannot: then we are at the beginning
+            source.seek(start, stream=tracks[0])
     makers = {track.index: _add_track(track, output) for track in tracks}
     # Matroska has no edit list and would delay the picture instead.
     from_s = 0.0 if output.format.name in ("matroska", "webm") else -_PREROLL_S
+    ends = dict.fromkeys(makers, -math.inf)  # of what came so far, in seconds
+    moved = dict.fromkeys(makers, Fraction(0))
     with contextlib.suppress(av.error.FFmpegError):  # what is damaged so much ends here
         for given in source.demux(tracks):
-            for packet in makers[given.stream.index](given):
-                if packet.size and packet.pts is not None:
-                    packet.pts = packet.dts = packet.pts - round(begin / packet.time_base)
-                    if packet.pts * packet.time_base >= from_s:
-                        yield packet
+            track = given.stream.index
+            for packet in makers[track](given):
+                if not packet.size or packet.pts is None:
+                    continue
+                time = packet.pts * packet.time_base - begin + moved[track]
+                if time < ends[track] - BREAK_S:  # films joined without care
+                    moved[track] += Fraction(ends[track]) - time
+                    time = Fraction(ends[track])
+                # AVI counts in packets, which is too coarse to move them.
+                lasts = (packet.duration or 0) * packet.time_base
+                packet.time_base = _FINE
+                packet.pts = packet.dts = round(time / _FINE)
+                packet.duration = round(lasts / _FINE)
+                # What overlaps with what came before is left out.
+                if time >= max(from_s, ends[track] - lasts / 2):
+                    ends[track] = float(time + lasts)
+                    yield packet
 
 
 def _add_track(track: AudioStream, output: OutputContainer) -> _Maker:
