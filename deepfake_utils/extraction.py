@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .consent import Consent, Subject, read_consent, write_consent
 from .faces import CROP_COVERAGE, align_face, mean_face
-from .files import read_json, write_json
+from .files import JsonSpool, read_json
 from .images import Image, Points, check_points, list_images, read_image, write_image
 from .landmarks import Landmarker
 from .marking.reading import training_refused
@@ -176,7 +176,7 @@ def _write_crops(
     mean_face(size, coverage)  # wrong numbers should not surface after a long run
     # Plain names only: a doctored faces.json must not make us delete files elsewhere.
     earlier = [folder / name for name in _entries(folder) if re.fullmatch(r"face_\d+\.png", name)]
-    entries: dict[str, dict[str, Any]] = {}
+    entries = JsonSpool()  # of a long film they are too many to keep
     total = 0
     for number, frame in enumerate(frames):
         total += 1
@@ -203,9 +203,8 @@ def _write_crops(
         "crop_size": size,
         "coverage": coverage,
         "training_refused": refused,  # a signed wish in the clip that no AI be trained on it
-        "faces": entries,
     }
-    write_json(folder / FACES_FILE, record)
+    entries.write(folder / FACES_FILE, record, "faces")
     for path in earlier:
         if path.name not in entries:
             path.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,53 @@ def write_json(
     with whole_file(path, durable) as part:
         part.write_text(text + "\n", encoding="utf-8")
     return path
+
+
+class JsonSpool:
+    """Objects by their names, like a dict, but kept as JSON in a nameless file: for many of them.
+
+    spool = JsonSpool()
+    spool["face_000000.png"] = {"frame": 0}
+    spool.write(path, {"version": 1}, "faces")
+    """
+
+    def __init__(self) -> None:
+        # Open as long as this lives, and gone with it, also if the program is killed.
+        self._file = tempfile.TemporaryFile()
+        self._places: dict[str, int] = {}
+
+    def __setitem__(self, name: str, entry: Any) -> None:
+        self._places[name] = self._file.seek(0, os.SEEK_END)
+        self._file.write(json.dumps(entry, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+
+    def pop(self, name: str, default: None = None) -> None:
+        """Forget an object, if it is there."""
+        self._places.pop(name, default)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def write(self, path: Path, record: Mapping[str, Any], name: str) -> Path:
+        """Write `record` as `write_json` does, with all objects in it as its last value.
+
+        Args:
+            path: the file.
+            record: what comes before them; not empty.
+            name: of that value.
+        """
+        head = json.dumps(record, ensure_ascii=False, allow_nan=False)[:-1]
+        with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
+            file.write(f"{head}, {json.dumps(name)}: {{")
+            comma = ""
+            for each, place in self._places.items():
+                self._file.seek(place)
+                file.write(f"{comma}{json.dumps(each)}: {self._file.readline().decode().strip()}")
+                comma = ", "
+            file.write("}}\n")
+        return path
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: dict[str, str]) -> Path:

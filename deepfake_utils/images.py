@@ -34,7 +34,6 @@ Mask = NDArray[np.float32]  # (H, W), 0 = keep what is there, 1 = take the new f
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 PHONE_SUFFIXES = frozenset({".heic", ".heif"})  # read, not written: see `read_image`
 
-_MOST_PIXELS = 1 << 28  # of a picture that is read; cameras have up to 200 million
 _ORIENTATION = 0x0112  # EXIF's tag
 
 
@@ -143,9 +142,9 @@ def read_image(path: str | os.PathLike[str]) -> Image:
         raise IsADirectoryError(f"expected an image file, got the folder {path}")
     if not path.is_file():
         raise FileNotFoundError(f"no image at {path}; check the path (now in {Path.cwd()})")
-    if path.suffix.lower() in PHONE_SUFFIXES:
-        return _read_heic(path)
-    orientation = _orientation(path)
+    orientation, phone = _by_pillow(path)
+    if phone is not None:
+        return phone
     data = np.frombuffer(path.read_bytes(), np.uint8)
     decoded = None
     with contextlib.suppress(cv2.error):  # how it refuses what its own limits forbid
@@ -158,34 +157,31 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     return _turned(_to_rgb8(decoded), orientation)
 
 
-def _orientation(path: Path) -> int:
-    """How a picture lies by its header, 1 to 8; without reading its pixels.
-
-    Raises:
-        ValueError: if it has too many of them.
-    """
+def _by_pillow(path: Path) -> tuple[int, Image | None]:
+    """(how a picture lies by its header, 1 to 8; its pixels if it is one of a phone's)."""
     from PIL import Image as Pillow
 
+    phone = path.suffix.lower() in PHONE_SUFFIXES
+    if phone:
+        try:
+            from pillow_heif import register_heif_opener
+        except ImportError as error:
+            advice = "is needed to read it: pip install pillow-heif"
+            raise ImportError(f"{path}: pillow-heif {advice}") from error
+        register_heif_opener()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is large, but not too large for us
+            warnings.simplefilter("ignore")  # of what is large, but not absurd
             with Pillow.open(path) as page:
-                _check_pixels(path, *page.size)
+                if phone:  # turned by its own reader
+                    return 1, _to_rgb8(np.asarray(page.convert("RGBA"))[..., [2, 1, 0, 3]])
                 # OpenCV itself turns TIFF.
-                turned = page.format == "TIFF"
-                return 1 if turned else int(page.getexif().get(_ORIENTATION, 1))
-    except Pillow.DecompressionBombError as error:  # its limit is lower than ours
+                tiff = page.format == "TIFF"
+                return 1 if tiff else int(page.getexif().get(_ORIENTATION, 1)), None
+    except Pillow.DecompressionBombError as error:
         raise ValueError(f"{path}: {error}; shrink it first") from error
-    except (OSError, SyntaxError, TypeError, EOFError, struct.error):  # OpenCV reads more kinds
-        return 1
-
-
-def _check_pixels(path: Path, width: int, height: int) -> None:
-    if width * height > _MOST_PIXELS:
-        raise ValueError(
-            f"expected a picture of at most {_MOST_PIXELS / 1e6:.0f} million pixels, got "
-            f"{width}x{height} in {path}; shrink it first"
-        )
+    except (OSError, SyntaxError, TypeError, EOFError, ValueError, struct.error):
+        return 1, None  # OpenCV reads more kinds, or says that it is none
 
 
 def _turned(image: Image, orientation: int) -> Image:
@@ -195,22 +191,6 @@ def _turned(image: Image, orientation: int) -> Image:
     rows = -1 if orientation in (3, 4, 7, 8) else 1
     columns = -1 if orientation in (2, 3, 6, 7) else 1
     return np.ascontiguousarray(image[::rows, ::columns])
-
-
-def _read_heic(path: Path) -> Image:
-    try:
-        import pillow_heif
-    except ImportError as error:
-        raise ImportError(
-            f"expected pillow-heif, without which {path} cannot be read: pip install pillow-heif"
-        ) from error
-    try:
-        page = pillow_heif.open_heif(path, convert_hdr_to_8bit=True)
-        _check_pixels(path, *page.size)
-        pixels = np.asarray(page.to_pillow().convert("RGBA"))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ValueError(f"expected HEIC in {path}, got something else ({error})") from error
-    return _to_rgb8(cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA))
 
 
 def write_image(path: str | os.PathLike[str], image: Image, *, png_compression: int = 3) -> Path:

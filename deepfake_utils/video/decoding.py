@@ -319,7 +319,8 @@ class FilmFrames(Iterator[TimedFrame]):
         return tuple(round(time, 6) for time in times if self._start_s <= time < end_s)
 
     def _segment(self) -> Iterator[TimedFrame]:
-        film, found, time_s = self._film, 0, 0.0
+        film, found = self._film, 0
+        time_s: float | None = None
         slack, start_s, end_s = slack_s(film.stream), self._start_s, self._end_s
         develop = Developer(film.size_wh)
         told: set[str] = set()
@@ -342,6 +343,11 @@ class FilmFrames(Iterator[TimedFrame]):
             _log.warning(
                 "%s: %d frames are damaged or missing, the first at %.2f s",
                 *(film.path, len(damaged), damaged[0]),
+            )
+        if time_s is None:
+            raise ValueError(
+                f"expected a video whose frames can be decoded in {film.path}, got none; "
+                "if it is an incomplete download, download it again"
             )
         if not found:
             raise ValueError(

@@ -103,20 +103,22 @@ def _exact_rate(fps: float | Fraction) -> Fraction:
 
 def _reserve(path: Path, beside: Path | None = None) -> Path:
     """Make the hidden file in which the video for `path` grows, once all names can be written."""
-    if path.is_dir():
-        raise IsADirectoryError(f"expected the name of a video file, got the folder {path}")
     if path.suffix.lower() not in VIDEO_SUFFIXES:
         raise ValueError(
             f"expected a name that ends in {', '.join(sorted(VIDEO_SUFFIXES))}, got {path.name!r}"
         )
     part = helper_of(path, f".part{path.suffix}")
     try:
+        if path.is_dir():
+            raise IsADirectoryError(f"expected the name of a video file, got the folder {path}")
         path.parent.mkdir(parents=True, exist_ok=True)
         for final in filter(None, (path, beside)):
             with contextlib.suppress(FileExistsError):  # only trying it tells
                 final.open("xb").close()
                 final.unlink()
         part.touch()
+    except IsADirectoryError:
+        raise
     except OSError as error:  # given an errno, OSError() becomes PermissionError and the like
         advice = "choose a folder that you may write to"
         if error.errno == errno.ENAMETOOLONG:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import get_args
 
 import av
 import numpy as np
@@ -18,11 +19,15 @@ import pytest
 import deepfake_utils
 from deepfake_utils.images import Image
 from deepfake_utils.video import (
+    Quality,
+    Time,
     TimedFrame,
+    VideoCodec,
     VideoWriter,
     read_frames,
     read_timed_frames,
     read_video_info,
+    to_seconds,
 )
 
 SAMPLE = Path(deepfake_utils.__file__).parent / "data" / "samples" / "person_a.mp4"
@@ -579,6 +584,107 @@ class TestWriteErrors:
         with pytest.raises(ValueError, match="got a closed one"):
             writer.write(flat(0, (64, 48)))
         assert read_video_info(tmp_path / "a.mp4").frame_count == 1
+
+
+class TestNames:
+    """What a file system takes, 255 bytes as a rule, is enough for the video itself."""
+
+    @pytest.mark.parametrize("name", ["a" * 251, "\u00e4" * 125, "\U0001f600" * 62])
+    def test_long_names(self, tmp_path: Path, name: str) -> None:
+        path = write_numbers(tmp_path / f"{name}.mp4", 3)
+        assert [each.name for each in tmp_path.iterdir()] == [path.name]
+        assert [number(image) for image in read_frames(path)] == [0, 1, 2]
+
+    @pytest.mark.parametrize(
+        "name", ["a b", "100%", "#1", "%03d", "x?", "a:b", "\u65e5 \U0001f600"]
+    )
+    def test_odd_names(self, tmp_path: Path, name: str) -> None:
+        path = write_numbers(tmp_path / name / f"{name}.mp4", 3)
+        assert [number(image) for image in read_frames(path)] == [0, 1, 2]
+
+    def test_too_long_is_known_at_once(self, tmp_path: Path) -> None:
+        with pytest.raises(OSError, match="choose a shorter name"):
+            VideoWriter(tmp_path / f"{'a' * 252}.mp4", fps=25, size_wh=(64, 64))
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestCodecs:
+    @pytest.mark.parametrize(
+        ("codec", "name", "suffix", "worst"),
+        [
+            ("hevc", "hevc", ".mp4", 2.5),
+            ("hevc", "hevc", ".mkv", 2.5),
+            ("av1", "libdav1d", ".mp4", 2.5),
+            ("av1", "libdav1d", ".webm", 2.5),
+            ("vp9", "libvpx-vp9", ".mkv", 2.5),
+            ("prores", "prores", ".mov", 1.2),
+            ("ffv1", "ffv1", ".mkv", 0.6),
+        ],
+    )
+    def test_round_trip(
+        self, tmp_path: Path, codec: VideoCodec, name: str, suffix: str, worst: float
+    ) -> None:
+        path, image = tmp_path / f"a{suffix}", smooth((160, 96))
+        with VideoWriter(path, fps=25, size_wh=(160, 96), audio_from=SAMPLE, codec=codec) as writer:
+            for _ in range(6):
+                writer.write(image)
+        with av.open(str(path)) as container:
+            context = container.streams.video[0].codec_context
+            assert context.codec.canonical_name == codec or context.name == name
+            tags = context.colorspace, context.color_primaries, context.color_trc
+            assert tags == (1, 1, 1) and len(container.streams.audio) == 1
+        frames = list(read_frames(path))
+        assert len(frames) == 6 and mean_error(frames[-1], image) < worst
+
+    @pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9", "prores"])
+    def test_quality_costs_bytes(self, tmp_path: Path, codec: VideoCodec) -> None:
+        frames = list(read_frames(SAMPLE, 0.0, 0.16))
+        sizes = []
+        for quality in get_args(Quality):
+            path = tmp_path / ("a.mov" if codec == "prores" else "a.mp4")
+            with VideoWriter(
+                path, fps=25, size_wh=(384, 384), codec=codec, quality=quality
+            ) as writer:
+                for image in frames:
+                    writer.write(image)
+            sizes.append(path.stat().st_size)
+        assert sizes == sorted(sizes) and sizes[-1] > 1.5 * sizes[0]
+
+    def test_what_does_not_fit_says_so(self, tmp_path: Path) -> None:
+        for codec, suffix in (("prores", ".mp4"), ("ffv1", ".mov"), ("h264", ".webm")):
+            with pytest.raises(ValueError, match=f"codec: {codec} goes into .*, got {suffix}"):
+                VideoWriter(tmp_path / f"a{suffix}", fps=25, size_wh=(64, 64), codec=codec)
+        with pytest.raises(ValueError, match="codec: expected one of"):
+            VideoWriter(tmp_path / "a.mp4", fps=25, size_wh=(64, 64), codec="divx")  # type: ignore[arg-type]
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("time", "wanted"),
+    [
+        (2, 2.0),
+        (2.5, 2.5),
+        ("2", 2.0),
+        ("2.5", 2.5),
+        ("0:02", 2.0),
+        ("00:00:02.500", 2.5),
+        ("1:02:03.25", 3723.25),
+        (" 90:00 ", 5400.0),
+    ],
+)
+def test_times_as_people_write_them(time: Time, wanted: float) -> None:
+    assert to_seconds(time) == wanted
+
+
+@pytest.mark.parametrize("time", ["", "two", "1:2:3:4", "-1", "1:-2", "0:02s", "nan", ":"])
+def test_times_that_are_none_say_so(time: str) -> None:
+    with pytest.raises(ValueError, match="expected a time such as"):
+        to_seconds(time)
+
+
+def test_a_part_by_a_players_clock() -> None:
+    frames = [time_s for _, time_s in read_timed_frames(SAMPLE, "0:14", "00:00:14.200")]
+    assert frames == pytest.approx([14.0, 14.04, 14.08, 14.12, 14.16])
 
 
 class TestReadErrors:
