@@ -48,6 +48,7 @@ setup(
         "fan": ["face-alignment>=1.5"],
         # Whose face it is: dlib's network and its weights, which are 100 MB to download.
         "score": ["dlib-bin>=19.24.6", "face_recognition_models>=0.3.0"],
+        "heic": ["pillow-heif>=0.22"],  # photographs as phones write them
         "multi": ["accelerate>=1.0"],  # several processes or GPUs
         "browser": ["jupyterlab>=4.2", "playwright>=1.48"],  # to test the notebooks in Chromium
         "dev": [

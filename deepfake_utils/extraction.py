@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .consent import CONSENT_FILE, Consent, Subject, read_consent, write_consent
 from .faces import CROP_COVERAGE, align_face, mean_face
 from .files import (
+    JsonSpool,
     is_plain,
     is_unfinished,
     read_json,
@@ -24,7 +25,6 @@ from .files import (
     restore_folder,
     sha256_of,
     whole_folder,
-    write_json,
 )
 from .images import Image, Points, check_points, list_images, read_image, write_image
 from .landmarks import Landmarker
@@ -33,7 +33,7 @@ from .tracking.people import FaceChoice
 from .tracking.steadying import TrackConfig, TrackedFrame
 from .tracking.tracks import ProgressCallback, tell_progress, track_faces
 from .umeyama import transform_points
-from .video import TimedFrame, read_timed_frames, read_video_info
+from .video import Time, TimedFrame, read_timed_frames, read_video_info, to_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -52,14 +52,15 @@ class ExtractionReport:
     saved: int  # crops written
     frames_without_face: int
     frames_with_several: int  # of these only the largest face was taken
+    damaged_s: tuple[float, ...] = ()  # when frames of a film were missing or mended, in seconds
 
 
 def extract_clip(
     clip: str | os.PathLike[str],
     folder: str | os.PathLike[str],
     landmarker: Landmarker,
-    start_s: float = 0.0,
-    end_s: float | None = None,
+    start_s: Time = 0.0,
+    end_s: Time | None = None,
     stride: int = 1,
     size: int = 256,
     coverage: float = CROP_COVERAGE,
@@ -77,7 +78,7 @@ def extract_clip(
         clip: a video file.
         folder: where to write; made if missing.
         landmarker: frame -> list of (68, 2) points.
-        start_s: where to begin, in seconds.
+        start_s: where to begin: seconds, or text such as "0:02" or "00:00:02.500".
         end_s: where to end; None for the clip's end.
         stride: take every stride-th frame.
         size: side of the crops in pixels.
@@ -95,12 +96,14 @@ def extract_clip(
         FileExistsError, NotADirectoryError, ValueError: as `extract_faces`.
     """
     _check_folder(Path(folder), overwrite)
+    start_s, end_s = to_seconds(start_s), None if end_s is None else to_seconds(end_s)
     frames = read_timed_frames(clip, start_s, end_s, stride)
     tracked = track_faces(frames, landmarker, track, choose)
     if progress is not None:
         tracked = tell_progress(tracked, progress, read_video_info(clip), start_s, end_s, stride)
     refused = training_refused(clip)
-    return _write_crops(tracked, Path(folder), landmarker, size, coverage, refused, consent)
+    report = _write_crops(tracked, Path(folder), landmarker, size, coverage, refused, consent)
+    return dataclasses.replace(report, damaged_s=frames.damaged_s)
 
 
 def extract_faces(
@@ -193,7 +196,7 @@ def _cut_out(
     refused: bool,
 ) -> ExtractionReport:
     """Write each frame's face, then faces.json."""
-    entries: dict[str, dict[str, Any]] = {}
+    entries = JsonSpool()  # of a long film they are too many to keep
     total = several = 0
     for number, frame in enumerate(frames):
         total += 1
@@ -223,9 +226,8 @@ def _cut_out(
         "crop_size": size,
         "coverage": coverage,
         "training_refused": refused,  # a signed wish in the clip that no AI be trained on it
-        "faces": entries,
     }
-    write_json(folder / FACES_FILE, record, durable=True)
+    entries.write(folder / FACES_FILE, record, "faces")
     return ExtractionReport(folder, total, len(entries), total - len(entries), several)
 
 

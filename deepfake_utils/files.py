@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from glob import escape as glob_escape
 from pathlib import Path
@@ -47,7 +48,7 @@ def whole_file(path: Path, durable: bool = False) -> Iterator[Path]:
         OSError: if the folder cannot be made or written; a file at `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
+    part = helper_of(path, ".part")
     try:
         yield part
         if durable:
@@ -198,6 +199,16 @@ def is_plain(name: object) -> bool:
     return isinstance(name, str) and name != "" and plain_name(name) == name
 
 
+def helper_of(path: Path, tail: str) -> Path:
+    """A hidden name beside `path`, its own and always the same, that is never too long.
+
+    Args:
+        path: what the helper is for.
+        tail: what its name ends in, e.g. ".part".
+    """
+    return path.with_name(f".{sha256_of(path.name.encode(errors='surrogateescape'))[:16]}{tail}")
+
+
 def flush_folder(folder: Path) -> None:
     """Wait until the names of the files in `folder` are on the disk, where the system can."""
     # Windows and some network drives cannot; a renamed file is whole there all the same.
@@ -333,6 +344,53 @@ def write_json(
     with whole_file(path, durable) as part:
         part.write_text(text + "\n", encoding="utf-8")
     return path
+
+
+class JsonSpool:
+    """Objects by their names, like a dict, but kept as JSON in a nameless file: for many of them.
+
+    spool = JsonSpool()
+    spool["face_000000.png"] = {"frame": 0}
+    spool.write(path, {"version": 1}, "faces")
+    """
+
+    def __init__(self) -> None:
+        # Open as long as this lives, and gone with it, also if the program is killed.
+        self._file = tempfile.TemporaryFile()
+        self._places: dict[str, int] = {}
+
+    def __setitem__(self, name: str, entry: Any) -> None:
+        self._places[name] = self._file.seek(0, os.SEEK_END)
+        self._file.write(json.dumps(entry, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+
+    def pop(self, name: str, default: None = None) -> None:
+        """Forget an object, if it is there."""
+        self._places.pop(name, default)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def write(self, path: Path, record: Mapping[str, Any], name: str) -> Path:
+        """Write `record` as `write_json` does, with all objects in it as its last value.
+
+        Args:
+            path: the file.
+            record: what comes before them; not empty.
+            name: of that value.
+        """
+        head = json.dumps(record, ensure_ascii=False, allow_nan=False)[:-1]
+        with whole_file(path, durable=True) as part, part.open("w", encoding="utf-8") as file:
+            file.write(f"{head}, {json.dumps(name)}: {{")
+            comma = ""
+            for each, place in self._places.items():
+                self._file.seek(place)
+                file.write(f"{comma}{json.dumps(each)}: {self._file.readline().decode().strip()}")
+                comma = ", "
+            file.write("}}\n")
+        return path
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: dict[str, str]) -> Path:

@@ -16,6 +16,7 @@ import os
 import re
 import struct
 import typing
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ Mask = NDArray[np.float32]  # (H, W), 0 = keep what is there, 1 = take the new f
 
 MAX_PIXELS = 1 << 27  # 134 million: larger than nearly all cameras', 400 MB as RGB
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+PHONE_SUFFIXES = frozenset({".heic", ".heif"})  # read, not written: see `read_image`
+
+_ORIENTATION = 0x0112  # EXIF's tag
 
 
 def check_image(image: Image, name: str = "image") -> None:
@@ -160,7 +164,7 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Im
     """Read an image file as (H, W, 3) RGB uint8.
 
     Grey becomes three equal channels, 16 bits become 8, transparency is laid over white, and the
-    EXIF orientation of a photograph is applied.
+    EXIF orientation of a photograph is applied. HEIC, as phones write it, needs pillow-heif.
 
     Args:
         max_pixels: how large it may be; a file of a few kB can claim gigabytes.
@@ -168,6 +172,7 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Im
     Raises:
         FileNotFoundError: if there is no file at `path`.
         IsADirectoryError: if `path` is a folder.
+        ImportError: if it is HEIC and pillow-heif is missing.
         ValueError: if the file is not an image that OpenCV can read, or too large.
     """
     path = Path(path)
@@ -176,21 +181,60 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Im
     if not path.is_file():
         raise FileNotFoundError(f"no image at {path}; check the path (now in {Path.cwd()})")
     content = path.read_bytes()
-    data, decoded = np.frombuffer(content, np.uint8), None
     size = _claimed_size(content)
     if size is not None:
         check_pixels(*size, path, max_pixels)
-        with contextlib.suppress(cv2.error):
+    orientation, phone = _by_pillow(path)
+    if phone is not None:
+        return phone
+    data, decoded = np.frombuffer(content, np.uint8), None
+    if size is not None:
+        with contextlib.suppress(cv2.error):  # how it refuses what its own limits forbid
             decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.size == 0:
         raise ValueError(
             f"expected an image ({', '.join(sorted(IMAGE_SUFFIXES))}), got something else "
             f"in {path} ({data.size} bytes); open it in a viewer or export it again"
         )
-    if decoded.dtype == np.uint8 and (decoded.ndim == 2 or decoded.shape[2] == 3):
-        # The unchanged form keeps alpha and 16 bits, but only this one obeys EXIF orientation.
-        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return _to_rgb8(decoded)
+    return _turned(_to_rgb8(decoded), orientation)
+
+
+def _by_pillow(path: Path) -> tuple[int, Image | None]:
+    """(how a picture lies by its header, 1 to 8; its pixels if it is one of a phone's)."""
+    from PIL import Image as Pillow
+
+    phone = path.suffix.lower() in PHONE_SUFFIXES
+    if phone:
+        try:
+            from pillow_heif import register_heif_opener
+        except ImportError as error:
+            advice = "is needed to read it: pip install pillow-heif"
+            raise ImportError(f"{path}: pillow-heif {advice}") from error
+        register_heif_opener()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is large, but not absurd
+            with Pillow.open(path) as page:
+                if phone:  # turned by its own reader
+                    return 1, _to_rgb8(np.asarray(page.convert("RGBA"))[..., [2, 1, 0, 3]])
+                # OpenCV itself turns TIFF.
+                tiff = page.format == "TIFF"
+                return 1 if tiff else int(page.getexif().get(_ORIENTATION, 1)), None
+    except Pillow.DecompressionBombError as error:
+        if phone:
+            raise ValueError(f"{path}: {error}; shrink it first") from error
+        return 1, None  # as large as the caller allows
+    except (OSError, SyntaxError, TypeError, EOFError, ValueError, struct.error):
+        return 1, None  # OpenCV reads more kinds, or says that it is none
+
+
+def _turned(image: Image, orientation: int) -> Image:
+    """A picture as its EXIF orientation says that it is to be seen."""
+    if orientation in (5, 6, 7, 8):
+        image = image.transpose(1, 0, 2)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(image[::rows, ::columns])
 
 
 def write_image(path: str | os.PathLike[str], image: Image, *, png_compression: int = 3) -> Path:
@@ -237,7 +281,7 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     paths = [
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES
+        if path.suffix.lower() in IMAGE_SUFFIXES | PHONE_SUFFIXES
         and path.is_file()
         and not path.name.startswith(".")
     ]

@@ -27,7 +27,15 @@ from .swapping import Outcome, Swapped, Swapper
 from .tracking.people import FaceChoice
 from .tracking.steadying import TrackConfig, TrackedFrame
 from .tracking.tracks import ProgressCallback, tell_progress, track_faces
-from .video import read_timed_frames, read_video_info
+from .video import (
+    Quality,
+    Time,
+    TimedFrame,
+    VideoCodec,
+    read_timed_frames,
+    read_video_info,
+    to_seconds,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +60,7 @@ class SwapReport:
     outcomes: Mapping[str, int]  # how many frames came out how, see `swapping.Outcome`
     notes: tuple[FrameNote, ...]  # every frame that was not swapped whole
     caution: str | None = None  # why the faces are no good: a network that is hardly trained
+    damaged_s: tuple[float, ...] = ()  # when the target's frames were missing or mended
 
     @property
     def unchanged(self) -> int:
@@ -61,7 +70,9 @@ class SwapReport:
     def __str__(self) -> str:
         parts = ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.items())
         careful = "" if self.caution is None else f". Careful: {self.caution}"
-        return f"{self.frames} frames in {self.path}: {parts}{careful}"
+        bad = self.damaged_s
+        lost = f"; {len(bad)} damaged in the target, from {bad[0]:.2f} s on" if bad else ""
+        return f"{self.frames} frames in {self.path}: {parts}{lost}{careful}"
 
 
 SWAPPED = frozenset({"swapped", "partly covered"})
@@ -71,16 +82,19 @@ def swap_video(
     target: str | os.PathLike[str],
     path: str | os.PathLike[str],
     swapper: Swapper,
-    start_s: float = 0.0,
-    end_s: float | None = None,
+    start_s: Time = 0.0,
+    end_s: Time | None = None,
     visible_label: bool = True,
     track: TrackConfig | None = None,
     choose: FaceChoice | None = None,
     progress: ProgressCallback | None = None,
+    codec: VideoCodec = "auto",
+    quality: Quality = "high",
 ) -> SwapReport:
     """Swap the face in a clip, or in a part of it, and write it with the clip's sound.
 
-    Size, frame times, range of the luma and sound are the target's. A frame in which the face is
+    Shape, frame times, range of the luma and sound are the target's; what it is read as is said at
+    `video.read_timed_frames`. A frame in which the face is
     missing, covered or turned away goes through unchanged, and the report says which and why; it
     also says so if the network is hardly trained. The video says that it was modified by AI:
     `marking.MarkedVideoWriter`.
@@ -89,13 +103,15 @@ def swap_video(
         target: the clip whose face is replaced.
         path: the video to write, .mp4, .mov, .mkv or .webm.
         swapper: draws the faces.
-        start_s: where to begin, in seconds.
+        start_s: where to begin: seconds, or text such as "0:02" or "00:00:02.500".
         end_s: where to end; None for the clip's end.
         visible_label: False leaves the label out of the picture, and nothing else.
         track: how the face is followed and steadied over time.
         choose: whose face is swapped where several are seen; None takes the largest.
         progress: called after each frame with how many are written and about how many there will
             be. What it raises ends the swap, and nothing is written.
+        codec: of the video, as for `video.VideoWriter`: "prores" and "ffv1" are for editors.
+        quality: likewise: "small", "good", "high" or "best".
 
     Raises:
         FileNotFoundError, ValueError: if the target cannot be read or has no such part, is what
@@ -105,6 +121,7 @@ def swap_video(
     """
     check_other_file(path, target)
     info = read_video_info(target)
+    start_s, end_s = to_seconds(start_s), None if end_s is None else to_seconds(end_s)
     notes: list[FrameNote] = []
     outcomes: Counter[str] = Counter()
     with MarkedVideoWriter(
@@ -117,8 +134,11 @@ def swap_video(
         full_range=info.full_range,
         visible_label=visible_label,
         origin=_origin(target, swapper),
+        codec=codec,
+        quality=quality,
     ) as writer:
-        done = swap_clip(target, swapper, start_s, end_s, track, choose)
+        frames = read_timed_frames(target, start_s, end_s)
+        done = _swap_frames(frames, swapper, track, choose)
         done = tell_progress(done, progress, info, start_s, end_s)
         for number, (frame, swapped) in enumerate(done):
             outcomes[swapped.outcome] += 1
@@ -128,7 +148,9 @@ def swap_video(
             writer.write(image, frame.time_s)
         _check_some_swapped(target, outcomes)
     caution = hardly_trained(swapper.model)
-    report = SwapReport(Path(path), outcomes.total(), dict(outcomes), tuple(notes), caution)
+    report = SwapReport(
+        Path(path), outcomes.total(), dict(outcomes), tuple(notes), caution, frames.damaged_s
+    )
     if report.unchanged:
         logger.warning("%d frames went through unchanged: %s", report.unchanged, report)
     elif caution is not None:
@@ -145,8 +167,8 @@ def _origin(target: str | os.PathLike[str], swapper: Swapper) -> Origin:
 def swap_clip(
     target: str | os.PathLike[str],
     swapper: Swapper,
-    start_s: float = 0.0,
-    end_s: float | None = None,
+    start_s: Time = 0.0,
+    end_s: Time | None = None,
     track: TrackConfig | None = None,
     choose: FaceChoice | None = None,
 ) -> Iterator[tuple[TrackedFrame, Swapped]]:
@@ -155,7 +177,15 @@ def swap_clip(
     For what no video file can hold. Whoever shows these frames to others has to say that they were
     modified by AI, as `swap_video` does.
     """
-    frames = read_timed_frames(target, start_s, end_s)
+    return _swap_frames(read_timed_frames(target, start_s, end_s), swapper, track, choose)
+
+
+def _swap_frames(
+    frames: Iterable[TimedFrame],
+    swapper: Swapper,
+    track: TrackConfig | None,
+    choose: FaceChoice | None,
+) -> Iterator[tuple[TrackedFrame, Swapped]]:
     tracked = track_faces(frames, swapper.landmarker, track, choose)
     for batch in _chunks(tracked, swapper.config.batch_size):
         images, points = [each.image for each in batch], [each.points for each in batch]
@@ -183,7 +213,7 @@ def _chunks(frames: Iterable[TrackedFrame], size: int) -> Iterator[list[TrackedF
 def side_by_side(
     clips: Mapping[str, str | os.PathLike[str]],
     path: str | os.PathLike[str],
-    starts_s: Mapping[str, float] | None = None,
+    starts_s: Mapping[str, Time] | None = None,
     height: int = 384,
 ) -> Path:
     """Write clips beside each other as one video, each with its name, with the first one's sound.
@@ -192,7 +222,7 @@ def side_by_side(
         clips: name -> file, e.g. the target, the swap and the truth. Times are the first one's, and
             the shortest one ends the video.
         path: the video to write, .mp4, .mov, .mkv or .webm.
-        starts_s: name -> where a clip begins, in seconds, if not at its beginning.
+        starts_s: name -> where a clip begins, if not at its beginning.
         height: of the video in pixels.
 
     Raises:
@@ -239,8 +269,8 @@ def export_layers(
     target: str | os.PathLike[str],
     folder: str | os.PathLike[str],
     swapper: Swapper,
-    start_s: float = 0.0,
-    end_s: float | None = None,
+    start_s: Time = 0.0,
+    end_s: Time | None = None,
     track: TrackConfig | None = None,
     choose: FaceChoice | None = None,
 ) -> Path:

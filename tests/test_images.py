@@ -1,11 +1,14 @@
 """pytest tests/test_images.py"""
 
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 
 from deepfake_utils.images import (
     check_image,
@@ -18,6 +21,7 @@ from deepfake_utils.images import (
     to_tensor,
     write_image,
 )
+from deepfake_utils.landmarks import MeshLandmarker
 from deepfake_utils.umeyama import transform_points
 
 
@@ -63,14 +67,73 @@ def test_transparency_is_laid_over_white(tmp_path, picture):
 
 
 def test_photographs_are_turned_as_exif_says(tmp_path, picture):
-    from PIL import Image as Pillow
-
     exif = Pillow.Exif()
     exif[0x0112] = 6  # turn right by 90 degrees to see it upright
     Pillow.fromarray(picture[:32]).save(tmp_path / "t.jpg", exif=exif, quality=95)
     image = read_image(tmp_path / "t.jpg")
     assert image.shape == (64, 32, 3)
     assert np.abs(image.astype(int) - np.rot90(picture[:32], -1)).mean() < 6
+
+
+@pytest.mark.parametrize(
+    ("suffix", "modes"),
+    [
+        (".jpg", "RGB L CMYK"),
+        (".png", "RGB L RGBA LA P I;16"),
+        (".webp", "RGB RGBA"),
+        (".tif", "RGB L RGBA CMYK I;16"),
+    ],
+)
+def test_every_kind_and_mode_is_turned_as_exif_says(tmp_path, picture, suffix, modes):
+    picture = picture[:48]
+    for mode in modes.split():
+        page = Pillow.fromarray(picture)
+        if mode == "I;16":
+            page = Pillow.fromarray(picture[..., 0].astype(np.uint16) * 257)
+        elif mode != "RGB":
+            page = page.convert(mode)
+        exif = Pillow.Exif()
+        plain = None
+        for number in range(1, 9):
+            exif[0x0112] = number
+            options = {"lossless": True} if suffix == ".webp" else {}
+            page.save(tmp_path / f"x{suffix}", exif=exif, **options)
+            read = read_image(tmp_path / f"x{suffix}")
+            plain = read if number == 1 else plain
+            # EXIF 2.32, tag 0x0112: which side of what is seen the first row and column are.
+            seen = plain.transpose(1, 0, 2) if number > 4 else plain
+            seen = seen[::-1] if number in (3, 4, 7, 8) else seen
+            seen = seen[:, ::-1] if number in (2, 3, 6, 7) else seen
+            assert read.shape == seen.shape, (mode, number)
+            assert np.abs(read.astype(int) - seen).mean() < 3.0, (mode, number)
+
+
+def test_a_turned_picture_with_alpha_shows_its_face_upright():
+    image = read_image(Path(__file__).parent / "video/data/exif6_rgba.png")
+    assert image.shape == (384, 300, 3)
+    assert len(MeshLandmarker()(image)) == 1
+
+
+def test_pictures_of_absurd_size_are_refused_by_their_header(tmp_path):
+    head = struct.pack(">II5B", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + head
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk
+    data += struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", 0) + b"IDAT"
+    (tmp_path / "x.png").write_bytes(data)
+    with pytest.raises(ValueError, match="3600000000 pixels"):
+        read_image(tmp_path / "x.png")
+
+
+def test_photographs_of_phones_are_read(tmp_path, picture):
+    heif = pytest.importorskip("pillow_heif")
+    exif = Pillow.Exif()
+    exif[0x0112] = 6
+    page = heif.from_pillow(Pillow.fromarray(picture[:32]))
+    page.save(tmp_path / "x.heic", quality=95, exif=exif.tobytes())
+    image = read_image(tmp_path / "x.heic")
+    assert image.shape == (64, 32, 3)
+    assert np.abs(image.astype(int) - np.rot90(picture[:32], -1)).mean() < 8
+    assert [path.name for path in list_images(tmp_path)] == ["x.heic"]
 
 
 def test_writing_leaves_no_half_file_behind(tmp_path, picture):

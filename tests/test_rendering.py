@@ -165,6 +165,49 @@ def test_luma_has_the_targets_range(tmp_path, model, clip):
             assert np.abs(off.mean(axis=(0, 1))).max() < 1.0
 
 
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [("hevc", ".mp4"), ("av1", ".mp4"), ("prores", ".mov"), ("ffv1", ".mkv"), ("vp9", ".webm")],
+)
+@pytest.mark.slow
+def test_every_codec_is_marked_and_in_time(tmp_path, model, clip, codec, suffix):
+    swapper = Swapper(model, true_landmarker(), UNCOVERED, "cpu")
+    path = tmp_path / f"out{suffix}"
+    target = sample_clips().person_a
+    swap_video(target, path, swapper, "0:14", "00:00:15", track=AS_FOUND, codec=codec)
+    marks = read_provenance(path)
+    assert set(marks.layers) >= {"watermark", "manifest"} and marks.sound
+    assert "metadata" in marks.layers and marks.state == "intact"
+    frames = list(read_timed_frames(path))
+    assert [time_s for _, time_s in frames] == pytest.approx([i / 25 for i in range(25)], abs=2e-3)
+    label = frames[0].image[:24, -60:].astype(int)
+    assert np.abs(label - clip[0][:24, -60:]).mean() > 20  # "AI MODIFIED"
+    below = frames[3].image[300:].astype(int)
+    assert np.abs(below - clip[3][300:]).mean() < 4
+    assert read_video_info(path).has_audio
+
+
+def test_a_name_with_no_room_for_its_sidecar_is_refused_at_once(tmp_path, model):
+    def nobody(frame):
+        raise AssertionError("a frame was looked at")
+
+    swapper = Swapper(model, nobody, UNCOVERED, "cpu")
+    target = sample_clips().person_a
+    with pytest.raises(OSError, match="choose a shorter name"):
+        swap_video(target, tmp_path / f"{'a' * 250}.mkv", swapper, START_S, END_S)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a" * 251 + ".mp4", "\U0001f600 100% #1 ?.mkv"])
+def test_names_work_to_the_end(tmp_path, model, name):
+    swapper = Swapper(model, true_landmarker(), UNCOVERED, "cpu")
+    path = tmp_path / name
+    swap_video(sample_clips().person_a, path, swapper, START_S, END_S, track=AS_FOUND)
+    beside = [f"{name}.c2pa"] if name.endswith(".mkv") else []
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted([name, *beside])
+    assert read_provenance(path).state == "intact"
+
+
 def test_a_failing_run_leaves_an_earlier_video(tmp_path, model, swapped):
     before = swapped[0].read_bytes()
 

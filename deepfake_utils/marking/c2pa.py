@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import io
 import os
 import tempfile
@@ -250,6 +251,17 @@ def _ingredients(origin: Origin) -> Iterator[tuple[dict[str, Any], Any, str]]:
         yield model, io.BytesIO(origin.model_sha256.encode()), SIDECAR
 
 
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # beside a name that only just is not
+            return None
+        raise
+
+
 def read_manifest(
     path: str | os.PathLike[str], trust: str | os.PathLike[str] | bytes | None = None
 ) -> Manifest | None:
@@ -268,7 +280,7 @@ def read_manifest(
 
     path = Path(path)
     kind, beside = mime_type(path), sidecar_of(path)
-    separate = beside.read_bytes() if beside.is_file() else None
+    separate = _content(beside)
     if kind == SIDECAR and separate is None:
         return None
     settings = dict(_SETTINGS)

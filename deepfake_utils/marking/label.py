@@ -40,7 +40,7 @@ def label_planes(planes: tuple[NDArray[np.uint8], ...], full_range: bool = False
     """Draw the label on a video frame, in place.
 
     Args:
-        planes: luma (H, W) and two chromas (H / 2, W / 2), uint8.
+        planes: luma (H, W) and two chromas of that size or half of it, uint8.
         full_range: whether black is 0 and white 255 in the luma, instead of 16 and 235.
     """
     luma, *chromas = planes
@@ -48,9 +48,11 @@ def label_planes(planes: tuple[NDArray[np.uint8], ...], full_range: bool = False
     height, width = letters.shape
     black, white = (0.0, 255.0) if full_range else (16.0, 235.0)
     _lay(luma[:height, -width:], letters, black, white)
-    small = cv2.resize(letters, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
     for chroma in chromas:
-        _lay(chroma[: height // 2, -(width // 2) :], small, 128.0, 128.0)
+        share = luma.shape[0] // chroma.shape[0]
+        size = width // share, height // share
+        small = cv2.resize(letters, size, interpolation=cv2.INTER_AREA)
+        _lay(chroma[: size[1], -size[0] :], small, 128.0, 128.0)
 
 
 @functools.lru_cache(maxsize=8)

@@ -236,7 +236,7 @@ def _some_frames(path: Path, start_s: float, max_pixels: int) -> Iterator[Image]
         yield from _gif_frames(path, max_pixels)
         return
     stride = min(4, max(1, read_video_info(path).frame_count // MAX_FRAMES))
-    yield from read_frames(path, start_s, None, stride)
+    yield from read_frames(path, start_s, None, stride, quiet=True)
 
 
 def _gif_frames(path: Path, max_pixels: int) -> Iterator[Image]:

@@ -34,7 +34,7 @@ from ..files import (
     write_json,
 )
 from ..images import Image, check_image
-from ..video import VideoWriter
+from ..video import VideoWriter, to_seconds
 from .c2pa import (
     SIDECAR,
     TOOL,
@@ -102,7 +102,11 @@ class MarkedVideoWriter(VideoWriter):
                 f"{self.size_wh}, which have no room for the watermark; enlarge them first"
             )
         self._marks = Marks(
-            Path(self.path), self.visible_label, self.origin, self.signer, self.audio_start_s
+            Path(self.path),
+            self.visible_label,
+            self.origin,
+            self.signer,
+            to_seconds(self.audio_start_s),
         )
         super().__post_init__()
         with self._undo:
@@ -111,6 +115,10 @@ class MarkedVideoWriter(VideoWriter):
 
     def _draw(self, planes: tuple[Luma, ...]) -> None:
         self._marks.draw_planes(planes, self.full_range)
+
+    def _beside(self) -> Path | None:
+        path = Path(self.path)
+        return sidecar_of(path) if mime_type(path) == SIDECAR else None
 
     def _seal(self, part: Path) -> None:
         try:

@@ -21,7 +21,7 @@ from ..landmarks import Landmarker
 from ..runs.project import ADVICE, Clip, Person, Project
 from ..samples import TEST_START_S
 from ..tracking.people import FaceChoice
-from ..video import VideoInfo, read_timed_frames, read_video_info
+from ..video import Time, VideoInfo, read_timed_frames, read_video_info, to_seconds
 from .base import Panel
 from .clip_view import PLACES, ClipView
 from .downloads import download
@@ -86,12 +86,12 @@ class ClipFacts:
     def __str__(self) -> str:
         info = self.info
         sound = "with sound" if info.has_audio else "without sound"
+        kind = ", ".join([f"{info.duration_s:.1f} s", sound, *info.changed])
         found = self._places(seen=True)
         seen = f"a face in the {_listed(found)} frame" if found else "no face"
         return (
             f"{info.path.name}: {info.width}x{info.height}, {info.fps:.4g} frames a second, "
-            f"{info.duration_s:.1f} s, {sound}; used from {self.start_s:.1f} to {self.end_s:.1f} "
-            f"s, {seen}"
+            f"{kind}; used from {self.start_s:.1f} to {self.end_s:.1f} s, {seen}"
         )
 
     def _places(self, seen: bool) -> list[str]:
@@ -150,7 +150,7 @@ def frame_at(info: VideoInfo, time_s: float) -> Image:
     for back_s in (frame_s, 1.0, 10.0):  # uneven rates, and lengths that a container only guesses
         begin_s, seen = max(0.0, time_s - back_s), None
         try:
-            for frame in read_timed_frames(info.path, begin_s):
+            for frame in read_timed_frames(info.path, begin_s, quiet=True):
                 if seen is not None and frame.time_s > time_s + 1e-3:  # containers round to 1 ms
                     break
                 seen = frame.image
@@ -263,16 +263,17 @@ class ClipPanel(Panel):
             path.unlink()  # the copy; whoever sent it has the file
             raise
 
-    def trim(self, start_s: float = 0.0, end_s: float | None = None) -> ClipFacts:
+    def trim(self, start_s: Time = 0.0, end_s: Time | None = None) -> ClipFacts:
         """Use only a part of the clip.
 
         Args:
-            start_s: from here, in seconds after its first frame.
+            start_s: from here, after its first frame: seconds, or text such as "0:02".
             end_s: to here; None or beyond its end: to its end.
 
         Raises:
             ValueError: if there is no such part.
         """
+        start_s, end_s = to_seconds(start_s), None if end_s is None else to_seconds(end_s)
         if end_s is not None and end_s >= self.found.info.duration_s:
             end_s = None
         return self._take(dataclasses.replace(self.clip, start_s=start_s, end_s=end_s))

@@ -115,7 +115,7 @@ class Preview:
         return self._watermark.write(labelled, self._mark_id)
 
     def _read(self, time_s: float) -> TimedFrame:
-        return next(read_timed_frames(self.path, time_s))
+        return next(read_timed_frames(self.path, time_s, quiet=True))
 
     def _find(self, time_s: float) -> _Found:
         frame = self._frame(time_s)

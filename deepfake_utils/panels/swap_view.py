@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+import urllib.parse
 from concurrent.futures import CancelledError
 from functools import partial
 from itertools import groupby
@@ -56,8 +57,8 @@ def passages(report: SwapReport) -> list[str]:
 
 def download_link(path: str | os.PathLike[str]) -> str:
     """A link that downloads a file, relative to the notebook's folder, as HTML."""
-    there = html.escape(Path(os.path.relpath(path)).as_posix(), quote=True)
-    name = html.escape(Path(path).name)
+    there = urllib.parse.quote(Path(os.path.relpath(path)).as_posix())
+    name = html.escape(Path(path).name, quote=True)
     return f'<a href="{there}" download="{name}">Download {name}</a>'
 
 

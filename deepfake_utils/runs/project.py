@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from ..files import read_json, reading, write_json
 from ..settings import Settings, setting
+from ..video import to_seconds
 from .store import CheckpointStore
 
 __all__ = ["Clip", "Person", "Project"]
@@ -32,6 +33,10 @@ class Clip(Settings):
         Raises:
             ValueError: naming what is wrong.
         """
+        for name in ("start_s", "end_s"):  # "0:02" and the like
+            value = getattr(self, name)
+            if isinstance(value, str):
+                object.__setattr__(self, name, to_seconds(value))
         super().__post_init__()
         if self.end_s is not None and not self.end_s > self.start_s:
             raise ValueError(

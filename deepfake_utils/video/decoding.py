@@ -1,16 +1,19 @@
 """Read video files: what they are, and their frames as RGB pictures; every time is in seconds.
 
-Time 0 of a clip is its first video frame (the stream's start time), whatever its container calls
-that moment.
+Time 0 of a clip is the first moment that its picture has in the file (the lowest time stamp of its
+frames), whatever its container calls that moment.
 """
 
 from __future__ import annotations
 
 import contextlib
+import heapq
 import itertools
+import logging
 import math
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,21 +21,23 @@ from typing import NamedTuple
 
 import av
 import numpy as np
-from av.audio.stream import AudioStream
-from av.container import InputContainer
-from av.stream import Disposition
+from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
-from ..images import Image, check_pixels
+from ..images import Image
+from .picture import Decoded, Developer, deinterlaced
+from .stream import facts_of, open_media, open_video, shown_size, tick
+from .times import Time, check_segment
 
-# Codes of matrices -> what swscale calls them, in its numbers: PyAV named them all only later.
-_ITU709, _FCC, _ITU601, _SMPTE240M, _BT2020 = 1, 4, 5, 7, 9
-_MATRICES = {1: _ITU709, 4: _FCC, 5: _ITU601, 6: _ITU601, 7: _SMPTE240M, 9: _BT2020, 10: _BT2020}
-# swscale's default rounds down: each reading would darken a video by a level.
-_BILINEAR, _ACCURATE_RND, _FULL_CHR_H_INT = 0x2, 0x40000, 0x2000
-EXACT = _BILINEAR | _ACCURATE_RND | _FULL_CHR_H_INT
+_log = logging.getLogger(__name__)
+
+_AHEAD = 16  # packets that are looked at before the first frame is decoded
+_SORTED = 5  # frames whose time stamps are put in order; those of AVI are up to 3 places off
+_HELD = 8  # frames in a row whose time stamps may make no sense
+BREAK_S = 1.0  # stamps that step back further begin anew, as in films joined without care
+_LEAD_S = 0.1  # before a part: what deinterlacing its first frame takes
+_TRIES = 100  # times in a row that a file may fail to give a packet
 
 
 @dataclass(frozen=True)
@@ -40,15 +45,16 @@ class VideoInfo:
     """What `read_video_info` found out."""
 
     path: Path
-    width: int  # of a frame as displayed, in pixels: rotation is applied, pixels taken as square
+    width: int  # of a picture as read and displayed: upright, of square pixels
     height: int
     fps: float  # the average, if the rate varies
-    frame_count: int  # how many frames reading the whole clip yields
+    frame_count: int  # how many frames reading the whole clip yields, if none is damaged
     duration_s: float
     has_audio: bool
     rotation: int  # what a player does: degrees counterclockwise; an upright phone's is often -90
     variable_rate: bool  # whether frames are unevenly spaced
     full_range: bool  # whether black is 0 and white 255 in its luma, instead of 16 and 235
+    changed: tuple[str, ...] = ()  # what reading does to its pictures, beside rotation, in words
 
 
 class TimedFrame(NamedTuple):
@@ -56,23 +62,6 @@ class TimedFrame(NamedTuple):
 
     image: Image
     time_s: float
-
-
-def open_media(path: Path) -> InputContainer:
-    """Open a video or sound file, or raise an error that says what is wrong with it."""
-    if path.is_dir():
-        raise IsADirectoryError(f"expected a video file, got the folder {path}")
-    if not path.is_file():
-        raise FileNotFoundError(f"no video at {path}; check the path (now in {Path.cwd()})")
-    try:
-        return av.open(str(path.absolute()))  # absolute: "a:b.mp4" would be taken for a URL
-    except PermissionError:
-        raise
-    except av.error.FFmpegError as error:
-        raise ValueError(
-            f"expected a video, got something that cannot be opened as one in {path} "
-            f"({path.stat().st_size} bytes); if it is an incomplete download, download it again"
-        ) from error
 
 
 def read_tags(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -85,59 +74,177 @@ def read_tags(path: str | os.PathLike[str]) -> dict[str, str]:
         return {name.lower(): text for name, text in container.metadata.items()}
 
 
-def find_video(container: InputContainer) -> VideoStream | None:
-    """The first video stream; the cover picture of a song does not count."""
-    for stream in container.streams.video:
-        if stream.codec_context is not None and Disposition.attached_pic not in stream.disposition:
-            return stream
-    return None
-
-
-def _open_video(path: Path) -> tuple[InputContainer, VideoStream]:
-    container = open_media(path)
-    stream = find_video(container)
-    if stream is None:
-        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-        container.close()
-        raise ValueError(f"expected a video stream that can be decoded in {path}, got {kinds}")
-    check_pixels(stream.codec_context.width, stream.codec_context.height, path)
-    stream.thread_type = "AUTO"
-    return container, stream
-
-
-def tick(stream: VideoStream | AudioStream) -> Fraction:
-    """Seconds that one unit of a stream's time stamps lasts."""
-    return stream.time_base or Fraction(1, av.time_base)
-
-
-def seconds_of(stream: VideoStream, pts: int | None) -> float:
-    """Convert a time stamp of the container to seconds after the first frame."""
-    if pts is None:
-        raise ValueError("expected a video with time stamps, got a bare stream; convert it to MP4")
-    return float((pts - (stream.start_time or 0)) * tick(stream))
-
-
 def slack_s(stream: VideoStream) -> float:
     """How far a time stamp may lie off the true time: containers round, MKV to 1 ms."""
-    return float(min(tick(stream), 1 / (2 * (stream.average_rate or Fraction(25)))))
+    return float(min(tick(stream), 1 / (2 * _nominal_rate(stream))))
+
+
+def _nominal_rate(stream: VideoStream) -> Fraction:
+    return stream.guessed_rate or stream.average_rate or Fraction(25)
 
 
 def _has_full_index(stream: VideoStream) -> bool:
     return len(stream.index_entries) == stream.frames > 0
 
 
-def _stamps(container: InputContainer, stream: VideoStream) -> tuple[list[int], int]:
+class _Film:
+    """A film that is being read: its packets, its frames, their times, and what is damaged."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.container, self.stream = open_video(path)
+        self.size_wh = shown_size(self.stream)  # before the first packet: it may change later
+        self.tick = tick(self.stream)  # kept, as a closed file does not tell
+        self.bad: set[int] = set()  # time stamps of frames that are missing or mended
+        self._source = self._demux()
+        self._ahead = list(itertools.islice(self._source, _AHEAD))
+        stamps = [p.pts for p in self._ahead if p.pts is not None and not p.is_discard]
+        # Not the stream's start time: that of an AVI is when decoding starts.
+        self.zero = min(stamps, default=self.stream.start_time or 0)
+        self._stamped = bool(stamps)  # else nothing can be searched
+
+    def seconds(self, stamp: float) -> float:
+        """Convert a time stamp to seconds after the first one."""
+        return float((stamp - self.zero) * self.tick)
+
+    def packets(self) -> Iterator[Packet]:
+        """Those from the beginning, once."""
+        return itertools.chain(self._ahead, self._source)
+
+    def seek(self, time_s: float) -> Iterator[Packet]:
+        """Those from a key frame at or before `time_s`, or all if the file cannot be searched."""
+        try:
+            stamp = self.zero + math.floor(time_s / self.tick)
+            self.container.seek(stamp, stream=self.stream)
+        except av.error.FFmpegError:  # where it stands now is anybody's guess
+            self.container.close()
+            self.container, self.stream = open_video(self.path)
+        return self._demux()
+
+    def _demux(self) -> Iterator[Packet]:
+        """Packets from where the file stands; what cannot be read is passed over."""
+        for _ in range(_TRIES):
+            with contextlib.suppress(av.error.FFmpegError):
+                yield from self.container.demux(self.stream)
+                return
+
+    def decode(self, packets: Iterable[Packet], start_s: float = -math.inf) -> Iterator[VideoFrame]:
+        """Their frames; some of those before `start_s` may be skipped.
+
+        A packet that is damaged costs its own frames; when they would have come goes to `bad`.
+        """
+        sent: set[int] = set()  # stamps whose frames are still to come
+        broken: int | None = None  # a packet that could not be decoded, until all is well again
+        last = -math.inf
+        begun = False
+        for packet in packets:
+            if not begun and not packet.is_keyframe:  # a recording that begins in the middle
+                broken = packet.pts
+            begun = True
+            early = packet.pts is not None and self.seconds(packet.pts) < start_s - _LEAD_S
+            # Often half of the frames are such as no other one builds on: need not be decoded.
+            self.stream.codec_context.skip_frame = "NONREF" if early else "DEFAULT"
+            if packet.size:
+                last = max(last, packet.dts or 0)
+            if packet.size and packet.pts is not None and not packet.is_discard and not early:
+                sent.add(packet.pts)
+                if packet.is_corrupt:
+                    self.bad.add(packet.pts)
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                broken, frames = packet.pts or 0, []
+            for frame in frames:
+                passed = {stamp for stamp in sent if stamp <= (frame.pts or 0)}
+                sent -= passed
+                missing = passed - {frame.pts}
+                if broken is not None:  # else they are such as are never shown
+                    self.bad |= missing
+                    if frame.key_frame and frame.pts is not None and frame.pts > broken:
+                        broken = None
+                if frame.is_corrupt and frame.pts is not None:
+                    self.bad.add(frame.pts)
+                yield frame
+        if broken is not None:
+            self.bad |= sent
+        if _has_full_index(self.stream):  # an MP4 may promise more than its file holds
+            entries = self.stream.index_entries
+            self.bad.update(e.timestamp for e in entries if e.timestamp > last)
+
+    def frames(self, start_s: float) -> Iterator[Decoded]:
+        """Frames with their times, from a key frame at or before `start_s`."""
+        if start_s <= 0 or not self._stamped:
+            return self._timed(self.decode(self.packets()))
+        # MPEG-TS seeks to any frame, later key frames too; and a key frame may be damaged.
+        for back_s in (0.0, 3.0, 30.0, math.inf):
+            self.bad.clear()
+            packets = self.seek(max(start_s - back_s, -1.0))
+            frames = self._timed(self.decode(packets, start_s - slack_s(self.stream)))
+            first = next(frames, None)
+            if first is not None and (first.time_s <= start_s or back_s == math.inf):
+                return itertools.chain([first], frames)
+        return iter(())
+
+    def _timed(self, frames: Iterator[VideoFrame]) -> Iterator[Decoded]:
+        """Give frames, which come in the order in which they are shown, times that rise."""
+        step = float(1 / (_nominal_rate(self.stream) * self.tick))
+        held: list[VideoFrame] = []  # whose stamps make no sense, until one does
+        last: float | None = None
+        for frame, stamp in _in_order(frames, step, BREAK_S / float(self.tick)):
+            held.append(frame)
+            if last is not None and stamp <= last:
+                if len(held) < _HELD:
+                    continue
+                stamp = last + len(held) * step
+            before = stamp - step * len(held) if last is None else last
+            for number, each in enumerate(held, 1):
+                time = before + (stamp - before) * number / len(held)
+                yield Decoded(each, facts_of(each, self.stream), self.seconds(time))
+            held, last = [], stamp
+        for number, each in enumerate(held, 1):
+            time = (last or 0) + number * step
+            yield Decoded(each, facts_of(each, self.stream), self.seconds(time))
+
+
+def _in_order(
+    frames: Iterator[VideoFrame], step: float, longest: float
+) -> Iterator[tuple[VideoFrame, float]]:
+    """Frames with time stamps that do not fall, as far as sorting those of neighbours can do it.
+
+    Some containers stamp frames in the order of decoding.
+    """
+    waiting: deque[VideoFrame] = deque()
+    stamps: list[float] = []
+    newest: float | None = None
+    moved = 0.0  # what is added to all further ones
+    for frame in frames:
+        stated = frame.dts if frame.pts is None else frame.pts
+        expected = moved if newest is None else newest + step
+        if stated is not None and newest is not None and stated + moved < newest - longest:
+            moved = expected - stated
+        stamp = expected if stated is None else stated + moved
+        newest = stamp if newest is None else max(newest, stamp)
+        waiting.append(frame)
+        heapq.heappush(stamps, stamp)
+        if len(waiting) > _SORTED:
+            yield waiting.popleft(), heapq.heappop(stamps)
+    while waiting:
+        yield waiting.popleft(), heapq.heappop(stamps)
+
+
+def _stamps(film: _Film) -> tuple[list[int], int]:
     """(sorted time stamps of all frames, how many of them are shown), without decoding any."""
+    stream = film.stream
     if _has_full_index(stream):
         entries = list(stream.index_entries)
         return sorted(e.timestamp for e in entries), sum(not e.is_discard for e in entries)
-    packets = [(p.pts or p.dts or 0, p.is_discard) for p in container.demux(stream) if p.size]
+    packets = [(p.pts or p.dts or 0, p.is_discard) for p in film.packets() if p.size]
     return sorted(stamp for stamp, _ in packets), sum(not hidden for _, hidden in packets)
 
 
 def _rate(stream: VideoStream, stamps: list[int]) -> tuple[float, bool]:
     """(average frames per second, whether the rate varies)."""
-    nominal = float(stream.guessed_rate or stream.average_rate or 25)
+    nominal = float(_nominal_rate(stream))
     if len(stamps) < 2 or stamps[0] == stamps[-1]:
         return nominal, False
     gaps = np.diff(np.asarray(stamps, dtype=np.int64))
@@ -156,169 +263,146 @@ def read_video_info(path: str | os.PathLike[str]) -> VideoInfo:
         ValueError: if the file is no video, or not even one frame can be decoded.
     """
     path = Path(path)
-    container, stream = _open_video(path)
-    with container:
-        first = next(_decode(container, stream, path), None)
-    if first is None:
-        raise ValueError(f"expected at least one frame in {path}, got none; export it again")
-    container, stream = _open_video(path)  # anew, as not every container can go back
-    with container:
-        stamps, shown = _stamps(container, stream)
+    film = _Film(path)
+    with film.container:
+        first = next(film.decode(film.packets()), None)
+        if first is None:
+            raise ValueError(f"expected at least one frame in {path}, got none; export it again")
+        facts = facts_of(first, film.stream)
+    width, height = film.size_wh
+    film = _Film(path)  # anew, as not every container can go back
+    with film.container:
+        stamps, shown = _stamps(film)
+        stream = film.stream
         fps, variable = _rate(stream, stamps)
         span_s = float((stamps[-1] - stamps[0]) * tick(stream)) + 1 / fps
-        turned = round(first.rotation / 90) % 2 == 1
         return VideoInfo(
             path=path,
-            width=first.height if turned else first.width,
-            height=first.width if turned else first.height,
+            width=height if facts.transposed else width,
+            height=width if facts.transposed else height,
             fps=fps,
             frame_count=shown,
             duration_s=float(stream.duration * tick(stream)) if stream.duration else span_s,
-            has_audio=bool(container.streams.audio),
+            has_audio=bool(film.container.streams.audio),
             rotation=first.rotation,
             variable_rate=variable,
-            full_range=_is_full_range(first),
+            full_range=facts.full_range,
+            changed=facts.changes,
         )
 
 
-def _decode(
-    container: InputContainer, stream: VideoStream, path: Path, start_s: float = -math.inf
-) -> Iterator[VideoFrame]:
-    """All frames from where the container stands; ValueError if its data is damaged or cut off.
+class FilmFrames(Iterator[TimedFrame]):
+    """The frames of a part of a film, as `read_timed_frames` gives them, and what is damaged."""
 
-    Some of those before `start_s` may be skipped.
-    """
-    count, time_s, complete = 0, 0.0, True
-    try:
-        for packet in container.demux(stream):
-            early = packet.pts is not None and seconds_of(stream, packet.pts) < start_s
-            # Often half of the frames are such as no other one builds on: need not be decoded.
-            stream.codec_context.skip_frame = "NONREF" if early else "DEFAULT"
-            if packet.size and packet.dts is not None:
-                # An MP4 has its index in front, so it may promise more than the file holds.
-                last = stream.index_entries[-1].timestamp if _has_full_index(stream) else None
-                complete = not packet.is_corrupt and (last is None or packet.dts >= last)
-            for frame in packet.decode():
-                count, time_s = count + 1, seconds_of(stream, frame.pts)
-                yield frame
-    except av.error.FFmpegError as error:
-        raise ValueError(
-            f"expected intact video data in {path}, got a decoding error ({error.strerror}) after "
-            f"reading {count} frames, at {time_s:.2f} s; download or export it again"
-        ) from error
-    if not complete:
-        raise ValueError(
-            f"expected {stream.frames or 'more'} frames in {path}, but its data breaks off at "
-            f"{time_s:.2f} s, after reading {count} frames; it is incomplete, download it again"
-        )
+    def __init__(
+        self, path: Path, start_s: float, end_s: float | None, stride: int, quiet: bool
+    ) -> None:
+        self._film = _Film(path)  # here, so that a bad file is reported at once
+        self._start_s, self._end_s, self._stride, self._quiet = start_s, end_s, stride, quiet
+        self._frames = self._segment()
 
+    def __next__(self) -> TimedFrame:
+        """The next frame."""
+        return next(self._frames)
 
-def seek(container: InputContainer, stream: VideoStream, time_s: float) -> None:
-    """Go to a key frame at or before `time_s`, if the file can be searched."""
-    with contextlib.suppress(av.error.FFmpegError):  # cannot seek: then we are at the beginning
-        container.seek((stream.start_time or 0) + int(time_s / tick(stream)), stream=stream)
+    def first_s(self) -> tuple[float, Fraction]:
+        """When the first frame appears, and what the file's own clock shows at time 0."""
+        first = next(self).time_s
+        self._film.container.close()
+        return first, self._film.zero * self._film.tick
 
+    @property
+    def damaged_s(self) -> tuple[float, ...]:
+        """When frames were missing or had to be mended, of what was read so far, in seconds."""
+        end_s = math.inf if self._end_s is None else self._end_s
+        times = sorted(map(self._film.seconds, self._film.bad))
+        return tuple(round(time, 6) for time in times if self._start_s <= time < end_s)
 
-def _decode_from(
-    container: InputContainer, stream: VideoStream, path: Path, start_s: float
-) -> Iterator[VideoFrame]:
-    """Frames from a key frame at or before `start_s`."""
-    if start_s <= 0:
-        yield from _decode(container, stream, path)
-        return
-    for back_s in (0.0, 3.0, 30.0, math.inf):  # MPEG-TS seeks to any frame, later key frames too
-        seek(container, stream, max(start_s - back_s, -1.0))
-        frames = _decode(container, stream, path, start_s - slack_s(stream))
-        first = next(frames, None)
-        if first is not None and (seconds_of(stream, first.pts) <= start_s or back_s == math.inf):
-            yield from itertools.chain([first], frames)
-            return
-
-
-def _is_full_range(frame: VideoFrame) -> bool:
-    """Whether the luma of a frame takes all of 0..255; a frame without luma has no such range."""
-    return frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
-
-
-def _to_rgb(frame: VideoFrame) -> Image:
-    """Decoded frame -> (H, W, 3) RGB uint8, upright, by its own matrix and range."""
-    if frame.format.is_rgb:
-        image = frame.to_ndarray(format="rgb24")
-    else:
-        guess = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
-        image = frame.reformat(
-            format="rgb24",
-            src_colorspace=_MATRICES.get(frame.colorspace, guess),
-            src_color_range=ColorRange.JPEG if _is_full_range(frame) else ColorRange.MPEG,
-            dst_color_range=ColorRange.JPEG,
-            interpolation=EXACT,
-            threads=1,  # starting more of them takes longer than the work
-        ).to_ndarray()
-    return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
-
-
-def check_segment(start_s: float, end_s: float | None) -> None:
-    """Raise ValueError unless 0 <= start_s < end_s."""
-    if not 0.0 <= start_s < math.inf:
-        raise ValueError(f"expected a start of 0 s or later, got {start_s}")
-    if end_s is not None and not end_s > start_s:
-        raise ValueError(f"expected an end after the start ({start_s} s), got {end_s} s")
+    def _segment(self) -> Iterator[TimedFrame]:
+        film, found = self._film, 0
+        time_s: float | None = None
+        slack, start_s, end_s = slack_s(film.stream), self._start_s, self._end_s
+        develop = Developer(film.size_wh)
+        told: set[str] = set()
+        try:
+            for frame, facts, time_s in deinterlaced(film.frames(start_s)):
+                if end_s is not None and time_s >= end_s - slack:
+                    break
+                if time_s >= start_s - slack:
+                    if new := set(facts.changes) - told:
+                        told |= new
+                        if not self._quiet:
+                            _log.warning("%s: %s", film.path, ", ".join(sorted(new)))
+                    if found % self._stride == 0:
+                        yield TimedFrame(develop(frame, facts), time_s)
+                    found += 1
+        finally:
+            film.container.close()
+        damaged = self.damaged_s
+        if damaged and not self._quiet:
+            _log.warning(
+                "%s: %d frames are damaged or missing, the first at %.2f s",
+                *(film.path, len(damaged), damaged[0]),
+            )
+        if time_s is None:
+            raise ValueError(
+                f"expected a video whose frames can be decoded in {film.path}, got none; "
+                "if it is an incomplete download, download it again"
+            )
+        if not found:
+            raise ValueError(
+                f"expected a frame between {start_s} s and {end_s or 'the end'} in {film.path}, "
+                f"got none (the nearest is at {time_s:.2f} s); choose a segment inside the clip"
+            )
 
 
 def read_timed_frames(
-    path: str | os.PathLike[str], start_s: float = 0.0, end_s: float | None = None, stride: int = 1
-) -> Iterator[TimedFrame]:
+    path: str | os.PathLike[str],
+    start_s: Time = 0.0,
+    end_s: Time | None = None,
+    stride: int = 1,
+    quiet: bool = False,
+) -> FilmFrames:
     """Read the frames with start_s <= time < end_s, each with its time, one at a time.
 
     It seeks to the segment instead of decoding all that comes before. Times are compared to the
-    precision of the file's time stamps, so start_s=14.0 at 25 fps begins with frame 350. Rotation
-    metadata is applied. Colours follow the stream's own matrix and range (matrix not stated:
-    BT.709 from 720 lines on, else BT.601); HDR is not tone-mapped.
+    precision of the file's time stamps, so start_s=14.0 at 25 fps begins with frame 350; they
+    always rise, whatever the file's stamps do.
+
+    Frames are made upright, of square pixels, progressive, and SDR in the colours of BT.709 (a
+    matrix that is not stated is taken for that of BT.709 from 720 lines on, else of BT.601). All
+    have the size of the first. What is changed, beside rotation, is logged once. A damaged packet
+    costs its own frames: the others come, and `damaged_s` of what is returned says when.
 
     Args:
-        start_s: seconds after the clip's first frame.
+        start_s: after the clip's first frame: seconds, or text such as "0:02" or "00:00:02.500".
         end_s: likewise, not included; None or beyond the end reads to the end.
         stride: yield every stride-th frame of the segment, its first one included.
+        quiet: True logs nothing.
 
     Raises:
         FileNotFoundError: if there is no file at `path`.
         IsADirectoryError: if `path` is a folder.
         ValueError: if the file is no video, the segment or stride makes no sense, or, while
-            iterating, the segment holds no frame or the data is damaged or cut off.
+            iterating, the segment holds no frame.
     """
-    check_segment(start_s, end_s)
+    start, end = check_segment(start_s, end_s)
     if stride < 1:
         raise ValueError(f"expected a stride of 1 or more, got {stride}")
-    path = Path(path)
-    container, stream = _open_video(path)  # here, so that a bad file is reported at once
-    slack = slack_s(stream)
-
-    def segment() -> Iterator[TimedFrame]:
-        found, time_s = 0, 0.0
-        with container:
-            for frame in _decode_from(container, stream, path, start_s):
-                time_s = seconds_of(stream, frame.pts)
-                if end_s is not None and time_s >= end_s - slack:
-                    break
-                if time_s >= start_s - slack:
-                    if found % stride == 0:
-                        yield TimedFrame(_to_rgb(frame), time_s)
-                    found += 1
-        if not found:
-            raise ValueError(
-                f"expected a frame between {start_s} s and {end_s or 'the end'} in {path}, got "
-                f"none (the nearest is at {time_s:.2f} s); choose a segment inside the clip"
-            )
-
-    return segment()
+    return FilmFrames(Path(path), start, end, stride, quiet)
 
 
 def read_frames(
-    path: str | os.PathLike[str], start_s: float = 0.0, end_s: float | None = None, stride: int = 1
+    path: str | os.PathLike[str],
+    start_s: Time = 0.0,
+    end_s: Time | None = None,
+    stride: int = 1,
+    quiet: bool = False,
 ) -> Iterator[Image]:
     """Read frames without their times; arguments and errors are those of `read_timed_frames`.
 
     Returns:
         Iterator of (H, W, 3) RGB uint8.
     """
-    return (frame.image for frame in read_timed_frames(path, start_s, end_s, stride))
+    frames = read_timed_frames(path, start_s, end_s, stride, quiet)
+    return (frame.image for frame in frames)

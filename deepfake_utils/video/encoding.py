@@ -1,4 +1,4 @@
-"""Write frames, and the sound of another clip, as a video that browsers play.
+"""Write frames, and the sound of another clip, as a video: for browsers, or for an editor.
 
 Times are in seconds on the clock of `decoding`: one pair (start_s, end_s) cuts picture and sound
 alike.
@@ -7,6 +7,7 @@ alike.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import math
 import os
@@ -14,28 +15,79 @@ from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal, get_args
 
 import av
 import cv2
 import numpy as np
+from av.codec import Codec
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from ..images import Image, check_image
-from .decoding import EXACT, check_segment, open_media
+from ..files import helper_of
+from ..images import Image, check_image, check_one_of
+from .picture import EXACT
 from .sound import add_sound
+from .stream import open_media
+from .times import Time, check_segment
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm"})  # what VideoWriter writes
 
 _log = logging.getLogger(__name__)
 
-_PRESET = "veryfast"  # of x264: twice as fast as "medium" at nearly the same quality
-# VP9 takes seven times as long without them. With a rate of 0 its quality is constant.
-_VP9_FAST = {"deadline": "realtime", "cpu-used": "6", "row-mt": "1", "b": "0"}
-_VP9_SCALE = 63 / 51  # its crf ends at 63, that of x264 at 51
+VideoCodec = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "ffv1"]
+Quality = Literal["small", "good", "high", "best"]
+
+
+@dataclass(frozen=True)
+class _Coding:
+    """How a codec is asked for."""
+
+    encoder: str  # FFmpeg's name
+    suffixes: tuple[str, ...]  # of the files that may hold it
+    scale: str  # the option that sets its quality
+    levels: tuple[int, int, int, int]  # its values for "small" to "best"
+    options: dict[str, str]
+    pixels: str = "yuv420p"
+    tag: str | None = None
+
+
+_CODINGS = {
+    # "veryfast" is twice as fast as "medium" at nearly the same quality.
+    "h264": _Coding(
+        "libx264", (".mp4", ".mov", ".mkv"), "crf", (28, 23, 18, 8), {"preset": "veryfast"}
+    ),
+    "hevc": _Coding(
+        "libx265",
+        (".mp4", ".mov", ".mkv"),
+        "crf",
+        (30, 25, 20, 10),
+        {"preset": "fast", "x265-params": "log-level=error"},
+        tag="hvc1",  # players of Apple want this name of it
+    ),
+    "av1": _Coding(
+        "libsvtav1", (".mp4", ".mkv", ".webm"), "crf", (45, 35, 26, 12), {"preset": "8"}
+    ),
+    # Without these VP9 takes seven times as long. With a rate of 0 its quality is constant.
+    "vp9": _Coding(
+        "libvpx-vp9",
+        (".webm", ".mkv", ".mp4"),
+        "crf",
+        (35, 28, 22, 10),
+        {"deadline": "realtime", "cpu-used": "6", "row-mt": "1", "b": "0"},
+    ),
+    # Profiles "proxy", "LT", "standard" and "HQ".
+    "prores": _Coding(
+        "prores_ks", (".mov", ".mkv"), "profile", (0, 1, 2, 3), {"vendor": "apl0"}, "yuv422p10le"
+    ),
+    # Without loss whatever the quality: this is how finely its slices are checked.
+    "ffv1": _Coding(
+        "ffv1", (".mkv",), "level", (3, 3, 3, 3), {"slicecrc": "1", "slices": "4"}, "yuv444p"
+    ),
+}
 _BT709 = 1  # ISO H.273 code of matrix, primaries and transfer
 
 
@@ -49,47 +101,74 @@ def _exact_rate(fps: float | Fraction) -> Fraction:
     return Fraction(fps).limit_denominator(1001)
 
 
-def _reserve(path: Path) -> Path:
-    """Make the hidden file in which the video for `path` grows, which proves that we may write."""
-    if path.is_dir():
-        raise IsADirectoryError(f"expected the name of a video file, got the folder {path}")
+def _reserve(path: Path, beside: Path | None = None) -> Path:
+    """Make the hidden file in which the video for `path` grows, once all names can be written."""
     if path.suffix.lower() not in VIDEO_SUFFIXES:
         raise ValueError(
             f"expected a name that ends in {', '.join(sorted(VIDEO_SUFFIXES))}, got {path.name!r}"
         )
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    part = helper_of(path, f".part{path.suffix}")
     try:
+        if path.is_dir():
+            raise IsADirectoryError(f"expected the name of a video file, got the folder {path}")
         path.parent.mkdir(parents=True, exist_ok=True)
+        for final in filter(None, (path, beside)):
+            with contextlib.suppress(FileExistsError):  # only trying it tells
+                final.open("xb").close()
+                final.unlink()
         part.touch()
+    except IsADirectoryError:
+        raise
     except OSError as error:  # given an errno, OSError() becomes PermissionError and the like
-        problem = f"cannot write there ({error.strerror}); choose a folder that you may write to"
+        advice = "choose a folder that you may write to"
+        if error.errno == errno.ENAMETOOLONG:
+            advice = "choose a shorter name"
+        problem = f"cannot write there ({error.strerror}); {advice}"
         raise OSError(error.errno, problem, str(path.parent)) from error
     return part
+
+
+def _coding_of(codec: str, suffix: str) -> _Coding:
+    """How to code for a file; errors as `VideoWriter`."""
+    coding = _CODINGS[("vp9" if suffix == ".webm" else "h264") if codec == "auto" else codec]
+    if suffix not in coding.suffixes:
+        raise ValueError(
+            f"codec: {codec} goes into {', '.join(coding.suffixes)}, got {suffix}; "
+            "choose another codec or name"
+        )
+    try:
+        Codec(coding.encoder, "w")
+    except av.error.FFmpegError as error:  # PyAV's own error is one as well
+        raise ValueError(
+            f"codec: {codec} needs the encoder {coding.encoder}, which this PyAV lacks; "
+            "choose another codec"
+        ) from error
+    return coding
 
 
 def _range_of(full_range: bool) -> ColorRange:
     return ColorRange.JPEG if full_range else ColorRange.MPEG
 
 
-def _to_yuv(image: Image, full_range: bool) -> VideoFrame:
-    """(H, W, 3) RGB -> BT.709, padded to even sides."""
+def _to_yuv(image: Image, full_range: bool, pixels: str) -> VideoFrame:
+    """(H, W, 3) RGB -> BT.709 in 8 bits, padded to even sides."""
     height, width = image.shape[:2]
     if height % 2 or width % 2:
         image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24").reformat(
         # In 8 bits swscale rounds the chroma of full range down, which would tint the video.
-        format="yuv420p12le" if full_range else "yuv420p",
+        format=f"{pixels}12le" if full_range else pixels,
         src_color_range=ColorRange.JPEG,
         dst_colorspace=Colorspace.ITU709,
         dst_color_range=_range_of(full_range),
         interpolation=EXACT,
         threads=1,
     )
-    return frame.reformat(format="yuv420p", interpolation=EXACT, threads=1)
+    return frame.reformat(format=pixels, interpolation=EXACT, threads=1)
 
 
 def planes_of(frame: VideoFrame) -> tuple[NDArray[np.uint8], ...]:
-    """Luma (H, W) and the two chromas (H / 2, W / 2) of a yuv420p frame, to be changed in place."""
+    """Luma (H, W) and the two chromas of a YUV frame of 8 bits, to be changed in place."""
     return tuple(
         np.asarray(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[
             :, : plane.width
@@ -100,7 +179,7 @@ def planes_of(frame: VideoFrame) -> tuple[NDArray[np.uint8], ...]:
 
 @dataclass(eq=False)
 class VideoWriter:
-    """Write frames, and the sound of another clip, as a video that browsers play: H.264 or VP9.
+    """Write frames, and the sound of another clip, as a video; browsers play H.264, VP9 and AV1.
 
     `path` appears whole or not at all: the video grows in a hidden file beside it, which takes its
     place on a successful end of the `with` block and is removed after an exception. A block that
@@ -112,7 +191,8 @@ class VideoWriter:
 
     The first frame written is at time 0 of the video; the sound heard there is that of the first
     frame of `audio_from` at or after `audio_start_s`, so pass the start_s that you read with. Sound
-    ends with the video at the latest. A clip without sound gives a video without sound.
+    ends with the video at the latest. All its tracks are kept, the default one first. A clip
+    without sound gives a video without sound.
 
     Colours at half resolution need even sides: an odd width or height grows by one, by repeating
     the last column or row, and a warning is logged.
@@ -122,10 +202,13 @@ class VideoWriter:
         fps: frames per second, for frames written without a time; 29.97 means 30000/1001.
         size_wh: (width, height) of every frame in pixels.
         audio_from: a video or sound file, or None for silence.
-        audio_start_s: where its sound begins, in seconds after its first video frame.
+        audio_start_s: where its sound begins, after its first video frame: in seconds, or text such
+            as "0:02".
         audio_end_s: where it ends; None for the end of the video.
-        crf: quality, 1 (best, largest) to 51; 18 looks like the original. A .webm gets the same
-            place on the scale of VP9.
+        codec: "auto" is VP9 for .webm, else H.264. "hevc" and "av1" make smaller files, more slowly
+            (HEVC: .mp4, .mov, .mkv; AV1: .mp4, .mkv, .webm). For an editor "prores" (.mov, .mkv),
+            4:2:2 in 10 bits, or "ffv1" (.mkv), 4:4:4 without loss.
+        quality: "small", "good", "high", which looks like the original, or "best".
         comment: text for the file's "comment" and "description" metadata.
         full_range: whether luma takes all of 0..255, as some phones write it, instead of 16..235.
             Both show the same colours; pass that of the target.
@@ -133,8 +216,9 @@ class VideoWriter:
     Raises:
         FileNotFoundError: if there is no file at `audio_from`.
         IsADirectoryError: if `path` or `audio_from` is a folder.
-        ValueError: if an argument makes no sense or `audio_from` is no video or sound.
-        OSError: if the folder of `path` cannot be made or written.
+        ValueError: if an argument makes no sense, `audio_from` is no video or sound, or PyAV cannot
+            write the codec.
+        OSError: if `path` cannot be written: its folder, or a name that is too long.
     """
 
     path: str | os.PathLike[str]
@@ -142,23 +226,22 @@ class VideoWriter:
     fps: float | Fraction
     size_wh: tuple[int, int]
     audio_from: str | os.PathLike[str] | None = None
-    audio_start_s: float = 0.0
-    audio_end_s: float | None = None
-    crf: int = 18
+    audio_start_s: Time = 0.0
+    audio_end_s: Time | None = None
+    codec: VideoCodec = "auto"
+    quality: Quality = "high"
     comment: str | None = None
     full_range: bool = False
 
     def __post_init__(self) -> None:
         """Check the arguments and begin the file; errors as above."""
         self._path, self._size_wh = Path(self.path), (int(self.size_wh[0]), int(self.size_wh[1]))
-        if min(self._size_wh) < 1 or not 1 <= self.crf <= 51:
-            raise ValueError(
-                f"expected sides >= 1 and a crf in 1..51, got {self.size_wh} and {self.crf}"
-            )
-        check_segment(self.audio_start_s, self.audio_end_s)
-        self._sound_s = (
-            math.inf if self.audio_end_s is None else self.audio_end_s - self.audio_start_s
-        )
+        if min(self._size_wh) < 1:
+            raise ValueError(f"expected sides >= 1, got {self.size_wh}")
+        check_one_of(self.codec, VideoCodec, "codec")
+        check_one_of(self.quality, Quality, "quality")
+        start_s, end_s = check_segment(self.audio_start_s, self.audio_end_s)
+        self._sound_s = math.inf if end_s is None else end_s - start_s
         rate = _exact_rate(self.fps)
         # Ticks of at most 1/90000 s of which a frame takes a whole number, so rates are exact.
         fine = math.ceil(90_000 / rate.numerator)
@@ -168,8 +251,9 @@ class VideoWriter:
         self._closed = False
         suffix = self._path.suffix.lower()
         with contextlib.ExitStack() as undo:
-            self._part = _reserve(self._path)
+            self._part = _reserve(self._path, self._beside())
             undo.callback(self._part.unlink, missing_ok=True)
+            self._coding = _coding_of(self.codec, suffix)
             self._source = None if self.audio_from is None else open_media(Path(self.audio_from))
             if self._source is not None:
                 undo.callback(self._source.close)
@@ -178,26 +262,28 @@ class VideoWriter:
             undo.callback(self._output.close)
             if self.comment is not None:
                 self._output.metadata.update(comment=self.comment, description=self.comment)
-            self._stream = self._add_video(rate, vp9=suffix == ".webm")
+            self._stream = self._add_video(rate)
             self._sound: Iterator[Packet] = iter(())
             if self._source is not None and self._source.streams.audio:
-                self._sound = add_sound(self._source, self._output, self.audio_start_s)
+                self._sound = add_sound(self._source, self._output, start_s)
             self._packet = next(self._sound, None)
             self._undo = undo.pop_all()
 
-    def _add_video(self, rate: Fraction, vp9: bool) -> VideoStream:
+    def _add_video(self, rate: Fraction) -> VideoStream:
         width, height = (side + side % 2 for side in self._size_wh)
         if (width, height) != self._size_wh:
             even = (width, height)
             _log.warning("%s: colours need even sides: %s -> %s", self._path, self._size_wh, even)
-        if vp9:
-            options = _VP9_FAST | {"crf": str(round(self.crf * _VP9_SCALE))}
-            stream = self._output.add_stream("libvpx-vp9", rate=rate, options=options)
-        else:
-            options = {"crf": str(self.crf), "preset": _PRESET}
-            stream = self._output.add_stream("libx264", rate=rate, options=options)
+        coding = self._coding
+        level = coding.levels[get_args(Quality).index(self.quality)]
+        options = coding.options | {coding.scale: str(level)}
+        stream = self._output.add_stream(coding.encoder, rate=rate, options=options)
+        if not isinstance(stream, VideoStream):
+            raise TypeError(f"expected an encoder of video, got {coding.encoder}")
         context = stream.codec_context
-        context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+        context.width, context.height, context.pix_fmt = width, height, coding.pixels
+        if coding.tag is not None and self._output.format.name != "matroska":
+            context.codec_tag = coding.tag
         context.time_base = Fraction(1, self._scale)
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _range_of(self.full_range)
@@ -234,8 +320,11 @@ class VideoWriter:
                 "resize the frame or pass its size as size_wh"
             )
         ticks = self._end if time_s is None else self._ticks(time_s)
-        frame = _to_yuv(image, self.full_range)
+        # The marks are drawn in 8 bits, on as many chromas as the file keeps.
+        fine = self._coding.pixels != "yuv420p"
+        frame = _to_yuv(image, self.full_range, "yuv444p" if fine else "yuv420p")
         self._draw(planes_of(frame))
+        frame = frame.reformat(format=self._coding.pixels, interpolation=EXACT, threads=1)
         frame.pts, frame.time_base = ticks, Fraction(1, self._scale)
         self._output.mux(self._stream.encode(frame))
         self._end = ticks + self._frame_ticks
@@ -259,14 +348,21 @@ class VideoWriter:
     def _mux_sound(self, video_s: float, *, last: bool = False) -> None:
         """Mux the sound that ends by `video_s`; as the last, cut it off right there."""
         limit_s = min(video_s, self._sound_s)
+        ended: set[int] = set()  # tracks
         while self._packet is not None:
             packet, tick = self._packet, self._packet.time_base
             begin_s = float((packet.pts or 0) * tick)
             if begin_s + (packet.duration or 0) * tick > limit_s:
-                if not last or begin_s >= limit_s:
+                if not last:
                     return
                 packet.duration = max(1, round((limit_s - begin_s) / tick))
-            self._output.mux(packet)
+            if begin_s < limit_s:
+                with contextlib.suppress(av.error.InvalidDataError):  # damaged: it stays out
+                    self._output.mux(packet)
+            else:
+                ended.add(packet.stream_index)
+                if len(ended) == len(self._output.streams.audio):
+                    return
             self._packet = next(self._sound, None)
 
     def _finish(self) -> None:
@@ -282,6 +378,10 @@ class VideoWriter:
 
     def _draw(self, planes: tuple[NDArray[np.uint8], ...]) -> None:
         """Draw on a frame before it is encoded, for subclasses; planes as of `planes_of`."""
+
+    def _beside(self) -> Path | None:
+        """A file that `_seal` writes beside the video, for subclasses: its name is tried early."""
+        return None
 
     def _seal(self, part: Path) -> None:
         """Add to the finished file before it takes its place, for subclasses."""

@@ -83,7 +83,7 @@ def at_crf_33(path, folder):
     even = [page[: len(page) // 2 * 2, : page.shape[1] // 2 * 2].copy() for page in found]
     worse = encoded(even, options={"crf": "33"})
     copy = folder / f"{path.stem}.mp4"
-    with VideoWriter(copy, fps=25, size_wh=worse[0].shape[1::-1], crf=12) as writer:
+    with VideoWriter(copy, fps=25, size_wh=worse[0].shape[1::-1], quality="best") as writer:
         for page in worse:
             writer.write(page)
     return copy

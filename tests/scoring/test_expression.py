@@ -157,7 +157,7 @@ def test_what_does_not_move(truth, answer):
 
 def test_a_part_of_the_clip_is_scored_against_that_part(truth, answer, tmp_path):
     path = tmp_path / "part.mp4"
-    with VideoWriter(path, fps=FPS, size_wh=(384, 384), crf=10) as writer:
+    with VideoWriter(path, fps=FPS, size_wh=(384, 384), quality="best") as writer:
         for frame in answer[BLINK]:
             writer.write(frame)
     known = truth.landmarks_b_as_a[BLINK]

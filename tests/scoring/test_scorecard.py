@@ -275,7 +275,7 @@ def test_a_missing_dlib_leaves_out_identity_only(moving, monkeypatch):
 def test_a_video_of_the_samples_has_a_card(tmp_path):
     start_s, count = 16.0, 4
     person_a = sample_clips().person_a
-    with VideoWriter(tmp_path / "a.mp4", fps=FPS, size_wh=(384, 384), crf=10) as writer:
+    with VideoWriter(tmp_path / "a.mp4", fps=FPS, size_wh=(384, 384), quality="best") as writer:
         for frame in read_frames(person_a, start_s, start_s + count / FPS):
             writer.write(frame)
     found = score_sample(tmp_path / "a.mp4", start_s, config=replace(ALONE, compare=True))
