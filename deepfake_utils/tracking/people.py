@@ -1,4 +1,4 @@
-"""Whose face it is, from frame to frame: cuts, the choice of a person, and staying with them.
+"""Whose face it is, from frame to frame: the choice of a person, and staying with them.
 
 Sizes and distances are in shares of a face's size, the square root of the area of the box around
 its points 17-67.
@@ -7,13 +7,10 @@ its points 17-67.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,44 +18,8 @@ from ..images import Image, Points
 from ..landmarks import INNER
 from ..settings import Settings, setting
 
-THUMBNAIL_WH = (32, 18)  # small enough that a moving head changes little of it
-RECENT = 12  # frames whose changes a cut is measured against
 MOST_KNOWN = 16  # people of a shot who are remembered, the last seen
 RECHECKS = 3  # a person who fails so many comparisons in a row is let go
-
-
-class CutDetector:
-    """Says where a film cuts from one shot to another, frame by frame.
-
-    Args:
-        min_change: a hard cut changes a thumbnail of the frame by at least this much: the mean of
-            the absolute differences of its colours, 0..1. A quarter of it will do where the face
-            jumps as well.
-        ratio: and by this many times the median change of the frames before.
-    """
-
-    def __init__(self, min_change: float = 0.06, ratio: float = 4.0) -> None:
-        self.min_change, self.ratio = min_change, ratio
-        self._before: NDArray[np.float32] | None = None
-        self._changes: deque[float] = deque(maxlen=RECENT)
-
-    def __call__(self, image: Image, face_jumped: bool = False) -> bool:
-        """Whether the next frame begins a new shot; the first frame of all does not.
-
-        Args:
-            image: (H, W, 3) RGB uint8.
-            face_jumped: whether a face that was followed is not where it could be.
-        """
-        small = np.asarray(cv2.resize(image, THUMBNAIL_WH, interpolation=cv2.INTER_AREA))
-        thumbnail = small.astype(np.float32) / 255.0
-        before, self._before = self._before, thumbnail
-        if before is None:
-            return False
-        change = float(np.abs(thumbnail - before).mean())
-        enough = self.min_change / 4.0 if face_jumped else self.min_change
-        usual = median(self._changes) if self._changes else 0.0
-        self._changes.append(change)
-        return change > max(enough, self.ratio * usual)
 
 
 @dataclass(frozen=True, eq=False)
