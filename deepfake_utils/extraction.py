@@ -378,6 +378,7 @@ def load_faces(folder: str | os.PathLike[str]) -> FaceSet:
         wanted = "'landmarks' (68, 2) and 'matrix' (2, 3) of each crop"
         with reading(folder / FACES_FILE, wanted, "extract the faces again"):
             landmarks = np.stack([crop_landmarks(entries[path.name]) for path in paths])
+            confidence = np.array([crop_confidence(entries[path.name]) for path in paths])
     coverage = float(record.get("coverage", CROP_COVERAGE))
     refused = record.get("training_refused") is True
     if not record:  # pictures from elsewhere, which may bear the wish themselves
