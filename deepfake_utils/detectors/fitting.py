@@ -18,8 +18,8 @@ from .blazeface import OVERLAP, BlazeFace, Detection, overlap
 from .facemesh import CROP_SCALE, FaceMesh, crop_around, cut_crop
 from .weights import SHORT_FILE
 
-# Chosen on rendered heads of all sizes, rolls and yaws, some blurred, dark or partly covered, and on
-# what BlazeFace takes for faces in real pictures without one: the best fit of a face that is wrong
+# Chosen on rendered heads of all sizes, rolls and yaws, some blurred, dark or partly covered, and
+# on what BlazeFace takes for faces in real pictures without one: the best fit of a face that is off
 # by more than 15 % of the eye distance reaches 0.23, and 9 % of those within 11 % are below, most
 # of them turned away by 55 degrees and more or covered from the side.
 MIN_CONFIDENCE = 0.28
