@@ -17,7 +17,7 @@ from ..landmarks import Face, Watcher
 from ..umeyama import transform_points
 from .blazeface import BlazeFace, FaceDetector, overlap
 from .facemesh import crop_around, cut_crop, square_to_frame, upright
-from .fitting import MIN_CONFIDENCE, SAME, agreement
+from .fitting import SAME, agreement
 from .weights import SHORT_FILE, check_weights
 
 # Files that face-alignment downloads. It checks none of them itself.
@@ -31,6 +31,7 @@ FAN_SHA256: Mapping[str, str] = {
     ),
 }
 Detector = Literal["own", "sfd", "blazeface", "yunet", "retinaface"]
+AGREED = 0.8  # agreement below which the points are wrong: those of faces upside down reach 0.75
 CUT = 384  # side in pixels of the upright pictures that FAN is shown ...
 ROOM = 2.0  # ... and of how many faces' boxes
 
@@ -132,7 +133,7 @@ class FanLandmarker:
         for box, turn in self._boxes(frame):
             face = self._fit(frame, box, turn)
             around = np.concatenate([face.points.min(axis=0), face.points.max(axis=0)])
-            if face.confidence >= MIN_CONFIDENCE and not (overlap(around, boxes) > SAME).any():
+            if face.confidence >= AGREED and not (overlap(around, boxes) > SAME).any():
                 found.append(face)
                 boxes = np.concatenate([boxes, around[None]])
         found.sort(key=lambda face: -float(np.prod(np.ptp(face.points, axis=0))))
@@ -150,15 +151,17 @@ class FanLandmarker:
         return [(np.asarray(box, np.float64)[:4], np.eye(2)) for box in boxes]
 
     def _fit(self, frame: Image, box: NDArray[np.float64], turn: NDArray[np.float64]) -> Face:
-        """The points of one face, best of some ways up: as the box says, as they themselves say."""
+        """The points of one face: as the box says, else in steps of an eighth of a turn."""
         best = self._run(frame, box, turn)
-        eyes = best.points[45] - best.points[36]
-        for other in (upright(eyes), upright(-eyes)):
-            if best.confidence < MIN_CONFIDENCE or (turn * other).sum() < 1.9:  # 18 degrees
-                best = max(best, self._run(frame, box, other), key=lambda face: face.confidence)
-            if best.confidence >= MIN_CONFIDENCE:
+        for angle in np.radians([180, 45, -45, 90, -90, 135, -135]):
+            if best.confidence >= AGREED:
                 break
-        return best
+            other = turn @ upright(np.array([np.cos(angle), np.sin(angle)]))
+            best = max(best, self._run(frame, box, other), key=lambda face: face.confidence)
+        if best.confidence < AGREED:
+            return best
+        exact = self._run(frame, box, upright(best.points[45] - best.points[36]))
+        return exact if exact.confidence >= AGREED else best
 
     def _run(self, frame: Image, box: NDArray[np.float64], turn: NDArray[np.float64]) -> Face:
         """FAN's points of a face turned upright, and how well BlazeFace agrees."""

@@ -10,20 +10,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..faces import MEAN_FACE
 from ..images import Image, Points
-from ..landmarks import FLIP68, LEFT_EYE, MESH68, MOUTH, RIGHT_EYE, Face
-from ..umeyama import invert, transform_points
+from ..landmarks import FLIP68, INNER, LEFT_EYE, MESH68, MOUTH, RIGHT_EYE, Face
+from ..umeyama import invert, transform_points, umeyama
 from .blazeface import OVERLAP, BlazeFace, Detection, overlap
 from .facemesh import CROP_SCALE, FaceMesh, crop_around, cut_crop
 from .weights import SHORT_FILE
 
-# Chosen on rendered heads of all sizes, rolls and yaws, fitted as they stand and upside down, and
-# on what BlazeFace takes for faces in real pictures without one: of 600 wrong fits none is above
-# the first, of 350 right ones 6 % are below, most of them turned away by 60 degrees and more.
-MIN_CONFIDENCE = 0.42
+# Chosen on rendered heads of all sizes, rolls and yaws, some blurred, dark or partly covered, and
+# on what BlazeFace takes for faces in real pictures without one: the best fit of a face that is off
+# by more than 15 % of the eye distance reaches 0.23, and 9 % of those within 11 % are below, most
+# of them turned away by 55 degrees and more or covered from the side.
+MIN_CONFIDENCE = 0.28
 AHEAD = 0.26  # outer corners of the eyes apart, in sides of the crop: less in a head turned away
-SURE = 0.6  # below this, the face is fitted the other ways up as well
+SURE = 0.5  # below this, the face is fitted the other ways up as well
 NOSE_TIP = 30
+FARTHEST = 0.2  # from the mean face, root mean square; heads turned by 60 degrees are at 0.14
 SAME = 0.5  # meshes whose boxes share more than this part of their union lie on one face
 FOLLOWED = 0.02  # of a face's size: what it may move from frame to frame for one pass to do
 MOST_JUMP = 0.3  # least overlap of a face's boxes in neighbouring frames; heads turn more slowly
@@ -129,12 +132,12 @@ class FaceFitter:
         mean = (points + mirrored) / 2.0
         agreed = agreement(self._check, frame, mean, crop)
         ahead = min(float(np.linalg.norm(mean[45] - mean[36])) / side / AHEAD, 1.0) ** 4
-        confidence = presence**2 * math.exp(-((apart / 0.03) ** 2)) * ahead * agreed
+        confidence = presence**2 * math.exp(-((apart / 0.03) ** 2)) * ahead * agreed**2
         return Fit(mesh, Face(mean if self.mirror else points, confidence))
 
 
 def agreement(check: BlazeFace, frame: Image, points: Points, crop: NDArray[np.float64]) -> float:
-    """How well BlazeFace agrees with where a face's points lie, 0..1.
+    """How well BlazeFace agrees with where a face's points lie, 0..1; 0 if they form no face.
 
     Args:
         check: the net for the short range.
@@ -142,6 +145,9 @@ def agreement(check: BlazeFace, frame: Image, points: Points, crop: NDArray[np.f
         points: (68, 2) in frame pixels.
         crop: (2, 3), crop -> frame, of a crop of its size that is turned upright by the points.
     """
+    shape = transform_points(points, umeyama(points[INNER], MEAN_FACE[INNER]))
+    if np.sqrt(np.square(shape - MEAN_FACE)[INNER].sum(axis=1).mean()) > FARTHEST:
+        return 0.0
     scores, seen = check(cut_crop(frame, crop, check.size), 0.1)
     if not len(scores):
         return 0.0
