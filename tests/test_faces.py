@@ -3,11 +3,14 @@
 import json
 import logging
 from itertools import pairwise
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from deepfake_utils.consent import Subject
+from deepfake_utils.curation import Curation
 from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.extraction import FACES_FILE, extract_clip, extract_faces, load_faces
 from deepfake_utils.faces import MEAN_FACE, align_face, face_mask, inner_face_mask, mean_face
@@ -532,3 +535,83 @@ def test_mixed_sizes_and_oblong_crops_are_told(tmp_path, picture):
     write_image(tmp_path / "b.png", picture[:, :32])
     with pytest.raises(ValueError, match=r"got 32x64 in .*b\.png"):
         load_faces(tmp_path)
+
+
+# Whole, or as it was ------------------------------------------------------------------------
+
+
+def tree(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), KeyboardInterrupt(), ValueError()])
+def test_an_extraction_that_is_stopped_changes_nothing(tmp_path, frame, points, error):
+    def frames():
+        yield 255 - frame
+        yield 255 - frame
+        raise error
+
+    folder, mine = tmp_path / "a", Subject("A", "self")
+    with pytest.raises(type(error)):  # a fresh one leaves nothing
+        extract_faces(frames(), folder, fixed(points), 64, consent=mine)
+    assert names(tmp_path) == []
+    extract_faces([frame] * 3, folder, fixed(points), 64, consent=mine)
+    before = tree(tmp_path)
+    with pytest.raises(type(error)):
+        extract_faces(frames(), folder, fixed(points), 64, overwrite=True, consent=Subject("B"))
+    assert tree(tmp_path) == before
+    extract_faces([255 - frame], folder, fixed(points), 64, overwrite=True)
+    faces = load_faces(folder)
+    assert len(faces) == 1 and faces.consent is None  # A's agreement is not for these
+
+
+def test_a_kill_while_the_set_is_put_in_place_is_made_good(folder, frame, points):
+    before = tree(folder)
+    earlier = folder.with_name(f".{folder.name}.earlier")
+    folder.rename(earlier)  # the moment between two renames
+    assert len(load_faces(folder)) == 3 and tree(folder) == before
+    folder.rename(earlier)
+    with pytest.raises(FileExistsError, match="holds faces already"):
+        extract_faces([frame], folder, fixed(points), 64)
+    extract_faces([frame], folder, fixed(points), 64, overwrite=True)
+    earlier.mkdir()  # the moment after the second one
+    assert len(load_faces(folder)) == 1
+    assert not earlier.exists()
+
+
+def test_an_extraction_cut_short_is_said_and_redone(tmp_path, frame, points, caplog):
+    left = tmp_path / ".saving" / "0123" / "a"
+    write_image(left / "face_000000.png", frame)
+    with pytest.raises(FileNotFoundError, match="going on, or was cut short; then extract"):
+        load_faces(tmp_path / "a")
+    extract_faces([frame], tmp_path / "a", fixed(points), 64)
+    assert "was cut short; it begins anew" in caplog.text
+    assert names(tmp_path) == ["a"]
+    (tmp_path / "a" / FACES_FILE).unlink()  # as an older version left it
+    load_faces(tmp_path / "a")
+    assert "as an extraction by an older version leaves if it is cut short" in caplog.text
+    with pytest.raises(FileExistsError, match=r"cut short; .*overwrite=True"):
+        extract_faces([frame], tmp_path / "a", fixed(points), 64)
+    extract_faces([frame], tmp_path / "a", fixed(points), 64, overwrite=True)
+    assert len(load_faces(tmp_path / "a")) == 1
+
+
+def test_another_picture_under_a_crops_name_is_refused(folder, tmp_path, frame, points):
+    extract_faces([255 - frame] * 3, tmp_path / "b", fixed(points), 64)
+    name = "face_000002.png"
+    (folder / name).write_bytes((tmp_path / "b" / name).read_bytes())
+    for read in (load_faces, lambda each: Curation(each, identity=False)):
+        with pytest.raises(ValueError, match=rf"describes, got another one in .*{name}"):
+            read(folder)
+    record = json.loads((folder / FACES_FILE).read_text())
+    for entry in record["faces"].values():
+        del entry["sha256"]  # written by an older version: there is nothing to compare
+    (folder / FACES_FILE).write_text(json.dumps(record))
+    assert len(load_faces(folder)) == 3
+
+
+def test_what_cannot_be_replaced_whole_is_told_at_once(tmp_path, frame, points, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for here in (Path(), tmp_path, tmp_path.parent):
+        with pytest.raises((ValueError, FileExistsError), match="folder"):
+            extract_faces([frame], here, lambda _: pytest.fail("worked"), 64, overwrite=True)

@@ -29,7 +29,6 @@ from deepfake_utils.marking.c2pa import Origin, describe, mime_type, sign_file
 from deepfake_utils.marking.label import DISCLOSURE
 from deepfake_utils.marking.reading import main, read_provenance, training_refused
 from deepfake_utils.marking.signer import local_signer
-from deepfake_utils.marking.writing import write_picture
 from deepfake_utils.marking.xmp import SWAPPED, is_synthetic, read_metadata
 from deepfake_utils.panels.downloads import unpack
 from deepfake_utils.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -37,7 +36,7 @@ from deepfake_utils.runs.seed_weights import load_seed_weights
 from deepfake_utils.runs.store import CheckpointStore
 
 few = settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     database=None,
@@ -54,8 +53,10 @@ ANY_JSON = st.recursive(
 
 
 @pytest.fixture(scope="module")
-def readers(tmp_path_factory):
-    return fuzz.targets(tmp_path_factory.mktemp("foreign"))
+def foreign(tmp_path_factory):
+    """(all kinds of files, their folder, what is in it)."""
+    root = tmp_path_factory.mktemp("foreign")
+    return fuzz.targets(root), root, fuzz.remember(root)
 
 
 JSON_FILES = (
@@ -65,8 +66,9 @@ JSON_FILES = (
 
 
 @pytest.mark.parametrize("name", JSON_FILES)
-def test_odd_json_is_a_value_error_with_its_path(readers, name):
-    target = readers[name]
+def test_odd_json_is_a_value_error_with_its_path(foreign, name):
+    files, root, kept = foreign
+    target = files[name]
 
     @few
     @given(ANY_JSON, st.integers(0, 2**32))
@@ -75,43 +77,31 @@ def test_odd_json_is_a_value_error_with_its_path(readers, name):
         record = fuzz.exchange(json.loads(target.whole), rng)
         if isinstance(record, dict) and record:
             record[rng.choice(list(record))] = value
-        target.path.write_text(json.dumps(record), encoding="utf-8", errors="surrogatepass")
+        target.path.write_bytes(json.dumps(record).encode())
         try:
             target.read()
         except ValueError as error:
             assert str(target.path) in str(error)
         except OSError:
             pass  # no consent, no faces
+        finally:
+            fuzz.put_back(root, kept)
 
+    check()
+
+
+@pytest.mark.parametrize("name", JSON_FILES)
+def test_deep_json_is_a_value_error(foreign, name):
+    files, root, kept = foreign
+    files[name].path.write_text(fuzz.DEEP)
     try:
-        check()
-        target.path.write_text(fuzz.DEEP)
-        with (
-            pytest.raises(ValueError, match="expected JSON")
-            if name
-            in (
-                "faces.json",
-                "faces.json, panel",
-                "project.json",
-                "journal.json",
-            )
-            else pytest.raises(ValueError)
-            if "consent" in name
-            else fuzz_allows()
-        ):
-            target.read()
+        if name in ("measures.json", "manifest.json"):  # are made anew
+            files[name].read()
+        else:
+            with pytest.raises(ValueError, match=rf"in {files[name].path}, got something else"):
+                files[name].read()
     finally:
-        for path in target.path.parent.glob("dropped/face_*.png"):
-            path.rename(target.path.parent / path.name)
-        target.path.parent.mkdir(exist_ok=True)
-        target.path.write_bytes(target.whole)
-
-
-def fuzz_allows():
-    """What is made anew, such as measures and manifests, is no error."""
-    import contextlib
-
-    return contextlib.nullcontext()
+        fuzz.put_back(root, kept)
 
 
 def test_a_file_of_json_may_not_be_endless(tmp_path):
@@ -130,18 +120,17 @@ def test_plain_names_never_lead_elsewhere(name):
         assert path.parent == Path("folder") and path.name == name not in (".", "..")
 
 
-def test_a_doctored_journal_moves_nothing(readers):
-    target = readers["journal.json"]
-    faces = target.path.parents[1]
-    victim = faces.parent / "project.json"
-    before = victim.read_bytes()
+def test_a_doctored_journal_moves_nothing(foreign):
+    files, root, kept = foreign
+    target = files["journal.json"]
+    victim = root / "project.json"
     names = ["../../../project.json", str(victim), "..", "", "face_000000.png/../../x"]
     for moving in (True, False):
         record = {**json.loads(target.whole), "steps": [{"drop": names}], "moving": moving}
         target.path.write_text(json.dumps(record))
         target.read()
-    assert victim.read_bytes() == before
-    target.path.write_bytes(target.whole)
+    assert victim.read_bytes() == kept[victim]
+    fuzz.put_back(root, kept)
 
 
 # Checkpoints ------------------------------------------------------------------------------------
@@ -239,7 +228,7 @@ def gif_of(width, height):
 def test_a_picture_that_claims_to_be_huge_is_refused(tmp_path, capsys, picture, make, side):
     path = tmp_path / f"x.{make.__name__[:3]}"
     path.write_bytes(make(side, side))
-    fine = write_image(tmp_path / "fine.png", picture)
+    fine = write_image(tmp_path / "fine.png", picture[:48, :48])
     assert main([str(path), str(fine)]) == 2
     said = capsys.readouterr()
     assert f"{fine}: has no mark" in said.out and "Traceback" not in said.err
@@ -274,17 +263,15 @@ def test_an_archive_may_not_grow_out_of_all_proportion(tmp_path):
 
 def signed(path, frame, **disclosure):
     """A picture whose signed note says something else than ours do; "" leaves the rest out."""
-    write_picture(path, frame)
     manifest = describe(path.suffix, 5, True, Origin())
     for assertion in manifest["assertions"]:
         if assertion["label"] in disclosure:
             assertion["data"] = disclosure[assertion["label"]]
         elif assertion["label"].startswith("org."):
             assertion["data"] |= disclosure
-    plain = path.with_name(f"plain{path.suffix}")
-    Pillow.open(path).save(plain)
-    sign_file(plain, mime_type(plain), manifest, local_signer(), Origin())
-    return plain.replace(path)
+    write_image(path, frame)
+    sign_file(path, mime_type(path), manifest, local_signer(), Origin())
+    return path
 
 
 MALFORMED = [
@@ -301,17 +288,17 @@ MALFORMED = [
 
 @pytest.mark.parametrize("said", MALFORMED, ids=str)
 def test_a_malformed_note_is_told_and_the_next_file_read(tmp_path, frame, capsys, said):
-    path = signed(tmp_path / "x.png", frame[:256, :256], **said)
-    fine = write_picture(tmp_path / "fine.png", frame)
+    path = signed(tmp_path / "x.png", frame[:48, :48], **said)
+    fine = write_image(tmp_path / "fine.png", frame[:48, :48])
     assert main([str(path), str(fine)]) == 2
     out = capsys.readouterr()
-    assert f"{fine}: says that it was modified by AI" in out.out
+    assert f"{fine}: has no mark of AI" in out.out
     assert out.err.startswith(f"{path}: expected a signed note in the form of C2PA")
     assert training_refused(path)  # what cannot be read may be a wish
 
 
 def test_foreign_text_makes_no_line_of_its_own(tmp_path, picture):
-    known = read_provenance(write_image(tmp_path / "x.png", picture))
+    known = read_provenance(write_image(tmp_path / "x.png", picture[:48, :48]))
     lines = str(known).count("\n")
 
     @few
@@ -334,7 +321,7 @@ def test_foreign_text_makes_no_line_of_its_own(tmp_path, picture):
 
 def test_a_faked_verdict_is_seen_through(tmp_path, frame, capsys):
     text = "ok\n  signature: intact, signed by 'Trusted News', whom your trust list knows\x1b[31m"
-    path = signed(tmp_path / "x.png", frame[:256, :256], consent=[{"bases": [text]}])
+    path = signed(tmp_path / "x.png", frame[:48, :48], consent=[{"bases": [text]}])
     assert main([str(path)]) in (0, 3)
     shown = capsys.readouterr().out
     assert sum(line.startswith("  signature:") for line in shown.splitlines()) == 1
@@ -352,7 +339,7 @@ def test_a_faked_verdict_is_seen_through(tmp_path, frame, capsys):
 )
 def test_only_the_exact_comment_discloses(tmp_path, picture, comment, said):
     path = tmp_path / "x.jpg"
-    Pillow.fromarray(picture).save(path, comment=comment)
+    Pillow.fromarray(picture[:48, :48]).save(path, comment=comment)
     assert read_provenance(path).disclosed is said
 
 

@@ -248,7 +248,7 @@ class CheckpointStore:
         if self._remote is not None:
             mirror = self._remote.folder
             there: list[tuple[_Folder, Entry]] = []
-            if self._remote.do(lambda: there.extend((mirror, e) for e in mirror.entries())):
+            if self._remote.do(lambda: there.extend((mirror, e) for e in mirror.entries()), False):
                 found += there
         found.sort(key=lambda it: (rank(it[1]), it[1].step, it[0] is self._local), reverse=True)
         wrong = []
@@ -296,14 +296,20 @@ class _Mirror:
         self._free = threading.Lock()  # guards `_next` and `_thread`
         self._thread: threading.Thread | None = None
 
-    def do(self, work: Callable[[], None]) -> bool:
+    def do(self, work: Callable[[], None], later: bool = True) -> bool:
         """Have something done there after what is still going on; of several, the last.
+
+        Args:
+            work: what to do.
+            later: whether it may be done later; otherwise it is left out if that takes too long.
 
         Returns:
             Whether it came to its end in time, be it with an error, which is logged.
         """
         with self._free:
-            self._next, busy = work, self._thread is not None
+            busy = self._thread is not None
+            if later or not busy:
+                self._next = work
             if self._thread is None:
                 # A daemon: a drive that hangs may not keep the program from ending.
                 self._thread = threading.Thread(target=self._work, daemon=True)

@@ -220,6 +220,22 @@ def targets(root: Path) -> dict[str, Target]:
     }
 
 
+def remember(root: Path) -> dict[Path, bytes]:
+    """All files below a folder."""
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def put_back(root: Path, kept: dict[Path, bytes]) -> None:
+    """Undo what reading a damaged file changed, such as moving crops, and the damage."""
+    for path in root.rglob("*"):
+        if path.is_file() and path not in kept:
+            path.unlink()
+    for path, data in kept.items():
+        if not path.is_file() or path.read_bytes() != data:
+            path.parent.mkdir(exist_ok=True, parents=True)
+            path.write_bytes(data)
+
+
 def main(seconds: float = 600.0, seed: int = 0) -> None:
     """Read damaged files for so long, and print how often, and what came."""
     logging.disable(logging.CRITICAL)
@@ -227,8 +243,7 @@ def main(seconds: float = 600.0, seed: int = 0) -> None:
     rng, counts = random.Random(seed), Counter[str]()
     with tempfile.TemporaryDirectory() as root:
         all_of_them = targets(Path(root))
-        # The trees that reading may change are put back after each turn.
-        kept = {p: p.read_bytes() for p in Path(root, "faces").rglob("*") if p.is_file()}
+        kept = remember(Path(root))
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             name = rng.choice(list(all_of_them))
@@ -243,12 +258,7 @@ def main(seconds: float = 600.0, seed: int = 0) -> None:
                 print(f"{name}, seed {seed}: after {counts.total()} files", file=sys.stderr)
                 Path(tempfile.gettempdir(), "fuzz-found").write_bytes(target.path.read_bytes())
                 raise
-            for path in Path(root, "faces").rglob("*"):
-                if path.is_file() and path not in kept:
-                    path.unlink()
-            for path, data in {**kept, target.path: target.whole}.items():
-                path.parent.mkdir(exist_ok=True, parents=True)
-                path.write_bytes(data)
+            put_back(Path(root), kept)
     for name, count in sorted(counts.items()):
         print(f"{name}: {count}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000

@@ -31,6 +31,7 @@ from deepfake_utils.marking.signer import (
 )
 from deepfake_utils.marking.writing import (
     MarkedVideoWriter,
+    finish_unsigned,
     save_figure,
     write_gif,
     write_picture,
@@ -351,3 +352,60 @@ def test_wrong_arguments_of_figures_and_gifs_say_so(tmp_path, picture):
     for fps in (0.0, 51.0, float("nan")):
         with pytest.raises(ValueError, match="fps: expected more than 0 and at most 50"):
             write_gif(tmp_path / "g.gif", [picture], fps)
+
+
+def test_a_video_that_cannot_be_signed_at_the_end_is_kept_and_finished_later(tmp_path, frames):
+    key, chain, _ = make_chain()
+    private, asked = serialization.load_pem_private_key(key, None), []
+
+    def service(data):
+        asked.append(data)
+        if len(asked) == 2:  # after the trial at the beginning
+            raise ConnectionError("the signing service is away")
+        r, s = utils.decode_dss_signature(private.sign(data, ec.ECDSA(hashes.SHA256())))
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+    target = sample_clips().person_b_as_a
+    origin = Origin(target, "0" * 64, (ConsentNote("1" * 64, ("self",)),), "scratch")
+    path, signer = tmp_path / "out.mp4", Signer(chain, sign=service)
+    with pytest.raises(OSError, match=r"kept as .*out\.unsigned\.mp4: finish_unsigned signs it"):
+        with MarkedVideoWriter(path, fps=25, size_wh=(384, 384), origin=origin, signer=signer) as w:
+            for frame in frames:
+                w.write(frame)
+    kept = tmp_path / "out.unsigned.mp4"
+    assert sorted(each.name for each in tmp_path.iterdir()) == [kept.name, f"{kept.name}.json"]
+    assert read_provenance(kept).state == "unsigned"
+    with pytest.raises(ValueError, match=r"expected a name with \.unsigned"):
+        finish_unsigned(path)
+    assert finish_unsigned(kept) == path
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    found = read_provenance(path)
+    assert found.sound and found.state == "intact" and found.layers == ALL
+    assert (found.model_sha256, found.bases, found.started_from) == ("0" * 64, ("self",), "scratch")
+    assert found.ingredients == ("target.mp4", "face-swap network")
+
+
+def test_a_signer_that_cannot_sign_is_told_before_the_work(tmp_path, frames):
+    wrong = Signer(make_chain()[1], make_chain()[0])
+    with pytest.raises(OSError, match="check the certificate chain"):
+        MarkedVideoWriter(tmp_path / "x.mp4", fps=25, size_wh=(384, 384), signer=wrong)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_made_from_what_it_replaces(tmp_path, frames):
+    path = write_picture(tmp_path / "x.png", frames[0])
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="expected another file"):
+        write_picture(tmp_path / ".." / tmp_path.name / "x.png", frames[0], origin=Origin(path))
+    assert path.read_bytes() == before
+
+
+def test_a_signer_made_by_a_clock_ahead_holds_or_says_what_to_do(tmp_path, monkeypatch):
+    from cryptography import x509
+
+    certificate = x509.load_pem_x509_certificate(make_chain()[1])
+    age = datetime.datetime.now(datetime.timezone.utc) - certificate.not_valid_before_utc
+    assert age > datetime.timedelta(days=365)
+    monkeypatch.setattr(signers, "BACKDATED", -30)
+    with pytest.raises(ValueError, match=r"set this machine's clock, .*; if it is right"):
+        local_signer(tmp_path / "identity")

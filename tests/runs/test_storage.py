@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -509,3 +510,67 @@ def test_a_kill_at_any_moment_loses_at_most_the_save_it_hit(tmp_path):
         assert hidden(tmp_path / name) == []  # the last save tidies up
         listed = CheckpointStore(tmp_path / name).entries()
         assert len(listed) == len(steps(tmp_path / name)) <= 3
+
+
+# --- one writer ---------------------------------------------------------------------------------
+
+SAVES = """
+import sys
+from deepfake_utils.runs.store import CheckpointStore
+store = CheckpointStore(sys.argv[1])
+store.hold()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_one_program_at_a_time_saves(folder, fill):
+    store, command = CheckpointStore(folder), [sys.executable, "-c", SAVES, str(folder)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(RuntimeError, match="being trained by another notebook or program"):
+            store.save(fill(40))
+        assert store.latest().step == 30  # looking is allowed
+        other.kill()
+    store.save(fill(40))  # its lock file is there, but nobody holds it any more
+    CheckpointStore(folder).save(fill(50))  # another object of this program
+
+
+def test_a_run_that_somebody_else_went_on_with_is_not_mixed_up(folder, fill):
+    mine, other = CheckpointStore(folder), CheckpointStore(folder)
+    mine.latest(), other.latest()
+    other.save(fill(31))
+    with pytest.raises(RuntimeError, match=r"another run has saved step-00000031.* since"):
+        mine.save(fill(35))
+    assert steps(folder) == [10, 20, 30, 31][1:]
+    assert mine.latest().step == 31
+    mine.save(fill(35))  # it knows now
+
+
+def test_what_a_killed_single_save_left_is_removed(tmp_path, fill):
+    left = tmp_path / ".saving" / "0123456789ab"
+    left.mkdir(parents=True)
+    (left / "c.safetensors").write_bytes(bytes(1000))
+    save_checkpoint(tmp_path / "other.safetensors", fill(1))
+    assert [path.name for path in tmp_path.iterdir()] == ["other.safetensors"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_mirror_that_hangs_holds_nothing_up(tmp_path, fill, caplog):
+    drive = tmp_path / "drive"
+    drive.mkdir()
+    os.mkfifo(drive / "manifest.json")  # reading it waits until somebody writes
+    store = CheckpointStore(tmp_path / "run", mirror=drive, patience_s=0.1)
+    began = time.monotonic()
+    for step in (1, 2, 3):
+        store.save(fill(step))
+        assert number(store.latest()) == step
+    assert time.monotonic() - began < 5.0
+    assert "slow or hangs: it is used in the background, all else goes on" in caplog.text
+    with (drive / "manifest.json").open("w"):  # now it answers, and is like any other
+        (drive / "manifest.json").unlink()
+    end = time.monotonic() + 20.0
+    while steps(drive) != [1, 2, 3] and time.monotonic() < end:
+        time.sleep(0.05)
+    assert steps(drive) == [1, 2, 3]

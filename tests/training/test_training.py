@@ -1,11 +1,15 @@
 """pytest tests/training/test_training.py"""
 
+import contextlib
 import copy
 import dataclasses
 import itertools
 import json
 import math
+import random
 import shutil
+import signal
+import threading
 
 import pytest
 import torch
@@ -528,3 +532,73 @@ def test_a_gpu_learns_and_goes_on(tmp_path, tiny, precision):
         assert other.loss_b == pytest.approx(one.loss_b, rel=1e-3)
     assert trainer.history[-1].loss_a < trainer.history[0].loss_a
     assert load_checkpoint(path).model.config == tiny  # and a processor can read it
+
+
+# Interrupts ---------------------------------------------------------------------------------
+
+
+def same_run(one, other):
+    left, right = (trainer.checkpoint() for trainer in (one, other))
+    for a, b in (
+        (left.model.state_dict(), right.model.state_dict()),
+        (left.average, right.average),
+        (left.optimizer, right.optimizer),
+    ):
+        assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    assert torch.equal(left.history, right.history)
+    assert left.extra["positions"] == right.extra["positions"]
+
+
+def test_interrupts_leave_the_same_run(crops, tiny):
+    steps, rng = 120, random.Random(0)
+
+    def trainer():
+        sets = [FaceDataset(folder, 32) for folder in crops]
+        batches = [endless_batches(each, 2, device="cpu") for each in sets]
+        config = dataclasses.replace(PLAIN, steps=steps)
+        return Trainer(FaceSwapAutoencoder(tiny), *batches, config, "cpu")
+
+    whole, broken, came = trainer(), trainer(), 0
+    list(whole.run())
+    before = signal.getsignal(signal.SIGINT)
+    while not broken.finished:
+        timer = threading.Timer(rng.random() * 0.03, signal.raise_signal, [signal.SIGINT])
+        timer.daemon = True
+        try:
+            if came < 25:
+                timer.start()
+            for _ in broken.run():
+                pass
+        except KeyboardInterrupt:
+            came += 1
+        finally:
+            with contextlib.suppress(KeyboardInterrupt):
+                if timer.is_alive():
+                    timer.join()
+    assert came >= 3
+    assert signal.getsignal(signal.SIGINT) is before
+    assert [result.step for result in broken.history] == list(range(1, steps + 1))
+    same_run(whole, broken)
+
+
+@pytest.mark.parametrize("where", ["batch of B", "gradients"])
+def test_a_step_that_fails_has_not_been_made(crops, tiny, where, monkeypatch):
+    def trainer():
+        sets = [FaceDataset(folder, 32) for folder in crops]
+        batches = [endless_batches(each, 2, device="cpu") for each in sets]
+        return Trainer(FaceSwapAutoencoder(tiny), *batches, PLAIN, "cpu")
+
+    whole, broken = trainer(), trainer()
+    list(whole.run(6))
+    list(broken.run(3))
+    with monkeypatch.context() as patch:
+        if where == "gradients":
+            patch.setattr(broken.gradients, "_accumulate", lambda a, b: 1 / 0)
+        else:
+            patch.setattr(broken.batches_b._order, "draw", lambda position: 1 / 0)
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                broken.train_step()
+        assert broken.checkpoint().extra["positions"] == [3, 3] and broken.step == 3
+    list(broken.run(3))
+    same_run(whole, broken)
