@@ -433,7 +433,9 @@ class ClipPanel(Panel):
         if not again and earlier.get("asked") == asked and (folder / FACES_FILE).is_file():
             logger.info("%s holds the faces of this clip already", folder)
             write_consent(folder, consent)
-            return ExtractionReport(folder, **earlier["report"])
+            report = earlier["report"]
+            report["damaged_s"] = tuple(report.get("damaged_s", ()))
+            return ExtractionReport(folder, **report)
         from tqdm.auto import tqdm
 
         with tqdm(desc=f"person {self.person}", unit="frame") as bar:
