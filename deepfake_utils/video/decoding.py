@@ -96,6 +96,7 @@ class _Film:
         self.size_wh = shown_size(self.stream)  # before the first packet: it may change later
         self.tick = tick(self.stream)  # kept, as a closed file does not tell
         self.bad: set[int] = set()  # time stamps of frames that are missing or mended
+        self.cut_short = False  # whether the file ended before its last frame
         self._source = self._demux()
         self._ahead = list(itertools.islice(self._source, _AHEAD))
         stamps = [p.pts for p in self._ahead if p.pts is not None and not p.is_discard]
@@ -136,7 +137,7 @@ class _Film:
         sent: set[int] = set()  # stamps whose frames are still to come
         broken: int | None = None  # a packet that could not be decoded, until all is well again
         last = -math.inf
-        begun = False
+        begun = cut = False
         for packet in packets:
             if not begun and not packet.is_keyframe:  # a recording that begins in the middle
                 broken = packet.pts
@@ -145,7 +146,7 @@ class _Film:
             # Often half of the frames are such as no other one builds on: need not be decoded.
             self.stream.codec_context.skip_frame = "NONREF" if early else "DEFAULT"
             if packet.size:
-                last = max(last, packet.dts or 0)
+                last, cut = max(last, packet.dts or 0), packet.is_corrupt
             if packet.size and packet.pts is not None and not packet.is_discard and not early:
                 sent.add(packet.pts)
                 if packet.is_corrupt:
@@ -168,8 +169,7 @@ class _Film:
         if broken is not None:
             self.bad |= sent
         if _has_full_index(self.stream):  # an MP4 may promise more than its file holds
-            entries = self.stream.index_entries
-            self.bad.update(e.timestamp for e in entries if e.timestamp > last)
+            self.cut_short = cut or self.stream.index_entries[-1].timestamp > last
 
     def frames(self, start_s: float) -> Iterator[Decoded]:
         """Frames with their times, from a key frame at or before `start_s`."""
@@ -267,7 +267,9 @@ def read_video_info(path: str | os.PathLike[str]) -> VideoInfo:
     with film.container:
         first = next(film.decode(film.packets()), None)
         if first is None:
-            raise ValueError(f"expected at least one frame in {path}, got none; export it again")
+            raise ValueError(
+                f"expected a video with at least one frame in {path}, got none; export it again"
+            )
         facts = facts_of(first, film.stream)
     width, height = film.size_wh
     film = _Film(path)  # anew, as not every container can go back
@@ -338,6 +340,12 @@ class FilmFrames(Iterator[TimedFrame]):
                     found += 1
         finally:
             film.container.close()
+        if film.cut_short:
+            raise ValueError(
+                f"expected more frames in {film.path}, but its data breaks off at "
+                f"{time_s or 0.0:.2f} s, after reading {found} frames; it is incomplete, download "
+                "it again"
+            )
         damaged = self.damaged_s
         if damaged and not self._quiet:
             _log.warning(
@@ -384,7 +392,7 @@ def read_timed_frames(
         FileNotFoundError: if there is no file at `path`.
         IsADirectoryError: if `path` is a folder.
         ValueError: if the file is no video, the segment or stride makes no sense, or, while
-            iterating, the segment holds no frame.
+            iterating, the segment holds no frame or the file breaks off in it.
     """
     start, end = check_segment(start_s, end_s)
     if stride < 1:

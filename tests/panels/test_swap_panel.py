@@ -324,7 +324,7 @@ def test_the_link_is_relative(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path / "notebooks")
     link = download_link(tmp_path / "out" / 'a "b".mp4')
-    assert re.search(r'href="\.\./out/a &quot;b&quot;\.mp4" download=', link)
+    assert re.search(r'href="\.\./out/a%20%22b%22\.mp4" download="a &quot;b&quot;\.mp4"', link)
 
 
 def test_a_panel_says_how_to_do_without_widgets(tmp_path):
