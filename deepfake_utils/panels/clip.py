@@ -444,9 +444,8 @@ class ClipPanel(Panel):
             logger.info("%s holds the faces of this clip already", folder)
             write_consent(folder, consent)
             with reading(self.project.root / "project.json", "what was extracted", ADVICE):
-                report = {"damaged_s": (), **earlier["report"]}
-                report["damaged_s"] = tuple(report["damaged_s"])
-                return ExtractionReport(folder, **report)
+                known = {"damaged_s": (), **earlier["report"]}
+                return ExtractionReport(folder, **{**known, "damaged_s": tuple(known["damaged_s"])})
         from tqdm.auto import tqdm
 
         with tqdm(desc=f"person {self.person}", unit="frame") as bar:
