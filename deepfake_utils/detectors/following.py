@@ -32,7 +32,7 @@ class FaceWatcher:
     Args:
         detect: frame -> detections.
         fitter: fits and follows.
-        look_s: longest time from look to look, in seconds; 0 looks at each frame anew.
+        look_s: longest time from look to look, in seconds; 0 looks for faces in each frame.
     """
 
     def __init__(
@@ -45,14 +45,13 @@ class FaceWatcher:
 
     def __call__(self, frame: Image, time_s: float) -> list[Face]:
         """The faces in the next frame (H, W, 3), the largest first; `time_s` is its time."""
-        known: list[Fit] = []
-        if not self._cut(frame):
-            known = self._fitter.follow(frame, self._known)
+        cut = self._cut(frame)
+        known = [] if cut else self._fitter.follow(frame, self._known)
         if len(known) < len(self._known):
             self._lost_s = time_s
         seeking = not known or time_s - self._lost_s < PATIENCE_S
         pause_s = min(SEEK_S, self._look_s) if seeking else self._look_s
-        if self._lost_s == time_s or time_s - self._looked_s >= pause_s - 1e-6:
+        if cut or self._lost_s == time_s or time_s - self._looked_s >= pause_s - 1e-6:
             known = self._fitter.find(frame, self._detect(frame), known)
             self._looked_s = time_s
         self._known = known

@@ -15,8 +15,12 @@ from .following import FaceWatcher
 class MeshLandmarker:
     """68 points by BlazeFace and FaceMesh (see `detectors`), whose weights come with this package.
 
-    A face is right or not found: what FaceMesh cannot fit well, such as a head turned away by more
-    than about 55 degrees, is left out. Not for use from several threads at once.
+    A face is right or not found: what FaceMesh cannot fit well is left out. Most are found up to
+    these bounds, each by itself: 40 pixels high in 1920x1080, any roll, turned away by 45 degrees,
+    blurred by motion over a tenth of the height, a twelfth of the light, covered from below by 40 %
+    or from the side by 20 % (tests/benchmarks/finding.py).
+
+    Not for use from several threads at once.
     """
 
     def __init__(
@@ -42,7 +46,7 @@ class MeshLandmarker:
             search: False looks at the whole frame only, not at tiles of it: faces must be a 15th of
                 its longer side high.
             look_s: in a film, longest time in seconds from one look for faces to the next; in
-                between, known faces are followed. 0 looks at each frame anew.
+                between, known faces are followed. 0 looks for faces in each frame.
             models_dir: folder with the models; None is the package's own.
 
         Raises:

@@ -76,34 +76,34 @@ class Stage:
         self.faces.append((points + np.array([left, top]), eyes, height, yaw, roll))
 
 
-def scenes(model):
-    """Yield the name of a set and a `Stage`."""
+def scenes(model, first):
+    """Yield the name of a set and a `Stage`; `first` is the seed of the first person."""
     people = {}
     for number in range(4):
-        rng = np.random.default_rng([number, 7])
+        rng = np.random.default_rng([number, first])
         stage, count = Stage(model, people, 100 + number, (1280, 720)), int(rng.integers(5, 9))
         for place in range(count):
             centre = (place + 0.5) * 1280 / count + rng.uniform(-8, 8), rng.uniform(150, 560)
             height = rng.uniform(40, min(130, 1280 / count * 0.6))
             turn = rng.uniform([-30, -10, -20], [30, 10, 20])
-            stage.put(7000 + 10 * number + place, centre, height, *turn)
+            stage.put(first + 10 * number + place, centre, height, *turn)
         yield "height", stage
     for number, height in enumerate(HEIGHTS * 3):
-        rng = np.random.default_rng([number, 8])
+        rng = np.random.default_rng([number, first + 1])
         stage = Stage(model, people, 200 + number, (1920, 1080))
         turn = rng.uniform([-30, -10, -15], [30, 10, 15])
-        stage.put(7200 + number, rng.uniform([200, 200], [1700, 880]), height, *turn)
+        stage.put(first + 200 + number, rng.uniform([200, 200], [1700, 880]), height, *turn)
         yield "height", stage
     for person in range(8):
         for roll in range(0, 360, 15):
             stage = Stage(model, people, 300 + person, (640, 360))
-            stage.put(7300 + person, (320, 180), (60, 90, 120, 150)[person % 4], roll=roll,
+            stage.put(first + 300 + person, (320, 180), (60, 90, 120, 150)[person % 4], roll=roll,
                       yaw=(0, 20, -25, 10)[person // 2], pitch=(0, 8)[person % 2])  # fmt: skip
             yield "roll", stage
     for person in range(4):
         for yaw in range(-90, 91, 15):
             stage = Stage(model, people, 400 + person, (640, 360))
-            stage.put(7400 + person, (320, 180), 120, yaw, (0, 10, -10, 0)[person])
+            stage.put(first + 400 + person, (320, 180), 120, yaw, (0, 10, -10, 0)[person])
             yield "yaw", stage
 
 
@@ -165,13 +165,13 @@ def table(name, rows, edges):
         print(f"| from {low:g} | {len(part)} | {found} | {figures} | {part[:, 2].sum():.0f} |")
 
 
-def rendered(path):
+def rendered(path, first):
     """The scenes, from the file or rendered into it."""
     if path is not None and path.exists():
         with np.load(path, allow_pickle=True) as data:
             return list(data["scenes"])
     model = HeadModel()
-    made = [(name, stage.image, stage.faces) for name, stage in scenes(model)]
+    made = [(name, stage.image, stage.faces) for name, stage in scenes(model, first)]
     if path is not None:
         kept = np.empty(len(made), object)
         kept[:] = made
@@ -182,7 +182,9 @@ def rendered(path):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--scenes", type=Path, help="keep the rendered scenes here; one's own only")
-    made, find = rendered(parser.parse_args().scenes), MeshLandmarker()
+    parser.add_argument("--seed", type=int, default=7000, help="of the first person")
+    options = parser.parse_args()
+    made, find = rendered(options.scenes, options.seed), MeshLandmarker()
     rows = {"height": [], "roll": [], "yaw": [], **{kind: [] for kind in HARD}}
     began, pixels = time.perf_counter(), 0
     for name, image, faces in made:

@@ -72,7 +72,7 @@ def heads() -> list[tuple[Image, Points]]:
         ("group_3.jpg", i) for i in (0, 2, 6)
     ]:
         image, points = read_image(SCENES / name), TRUTH[name][number]
-        middle, side = points.mean(axis=0), 3.0 * np.ptp(points[:, 1])
+        middle, side = points.mean(axis=0), 2.4 * np.ptp(points[:, 1])
         matrix = np.array([[256 / side, 0, 128], [0, 256 / side, 128]])
         matrix[:, 2] -= matrix[:, :2] @ middle
         people.append((cv2.warpAffine(image, matrix, (256, 256), borderMode=1), points, matrix))
