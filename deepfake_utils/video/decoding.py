@@ -103,6 +103,9 @@ class _Film:
         # Not the stream's start time: that of an AVI is when decoding starts.
         self.zero = min(stamps, default=self.stream.start_time or 0)
         self._stamped = bool(stamps)  # else nothing can be searched
+        # Frames that are decoded in another order than shown, but stamped in that of decoding.
+        reordered = self.stream.codec_context.has_b_frames and stamps == sorted(stamps)
+        self._depth = _SORTED if reordered else 0
 
     def seconds(self, stamp: float) -> float:
         """Convert a time stamp to seconds after the first one."""
@@ -190,7 +193,7 @@ class _Film:
         step = float(1 / (_nominal_rate(self.stream) * self.tick))
         held: list[VideoFrame] = []  # whose stamps make no sense, until one does
         last: float | None = None
-        for frame, stamp in _in_order(frames, step, BREAK_S / float(self.tick)):
+        for frame, stamp in _in_order(frames, self._depth, step, BREAK_S / float(self.tick)):
             held.append(frame)
             if last is not None and stamp <= last:
                 if len(held) < _HELD:
@@ -207,11 +210,15 @@ class _Film:
 
 
 def _in_order(
-    frames: Iterator[VideoFrame], step: float, longest: float
+    frames: Iterator[VideoFrame], depth: int, step: float, longest: float
 ) -> Iterator[tuple[VideoFrame, float]]:
     """Frames with time stamps that do not fall, as far as sorting those of neighbours can do it.
 
-    Some containers stamp frames in the order of decoding.
+    Args:
+        frames: in the order in which they are shown.
+        depth: how many places a stamp may be away from its frame.
+        step: from a stamp to the next, as a rule.
+        longest: how far a stamp may step back; one further back begins a new count.
     """
     waiting: deque[VideoFrame] = deque()
     stamps: list[float] = []
@@ -226,7 +233,7 @@ def _in_order(
         newest = stamp if newest is None else max(newest, stamp)
         waiting.append(frame)
         heapq.heappush(stamps, stamp)
-        if len(waiting) > _SORTED:
+        if len(waiting) > depth:
             yield waiting.popleft(), heapq.heappop(stamps)
     while waiting:
         yield waiting.popleft(), heapq.heappop(stamps)

@@ -14,7 +14,7 @@ import av
 import numpy as np
 from av.filter import Graph
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange
+from av.video.reformatter import ColorRange, VideoReformatter
 
 from ..images import Image
 from .colour import colour_filter
@@ -107,6 +107,7 @@ class Developer:
 
     def __init__(self, size_wh: tuple[int, int]) -> None:
         self._size_wh = size_wh
+        self._reformat = VideoReformatter().reformat  # one, which keeps what it has worked out
         self._colours: dict[tuple[Any, ...], _Filter] = {}
 
     def __call__(self, frame: VideoFrame, facts: Facts) -> Image:
@@ -115,7 +116,8 @@ class Developer:
         converted = facts.foreign_colours
         # Through 8 bits where the film has no more.
         rgb = "gbrp16le" if converted and facts.deep else "rgb24"
-        frame = frame.reformat(
+        frame = self._reformat(
+            frame,
             width=width,
             height=height,
             format=rgb,
