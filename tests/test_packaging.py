@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT / "deepfake_utils" / "data"
 
 TOP_LEVEL = set(
-    "CHANGELOG.md LICENSE Makefile README.md SECURITY.md constraints.txt deepfake_utils notebooks output "
-    "pyproject.toml setup.py tests "
+    "CHANGELOG.md LICENSE Makefile README.md SECURITY.md constraints.txt deepfake_utils notebooks "
+    "output pyproject.toml setup.py tests "
     ".ci .gitattributes .github .gitignore .pre-commit-config.yaml".split()
 )
 
