@@ -182,7 +182,7 @@ def _write_crops(
     """Cut out each frame's face, and put the set in the place of an earlier one."""
     mean_face(size, coverage)  # wrong numbers should not surface after a long run
     with whole_folder(folder, _not_of(folder)) as new:
-        report = _cut_out(frames, new, found, size, coverage, refused)
+        report = _cut_out(frames, found, new, refused, size, coverage)
         if consent is not None:
             write_consent(new, consent)
     if found.several:
@@ -200,11 +200,11 @@ def _not_of(folder: Path) -> Callable[[Path], bool]:
 
 def _cut_out(
     frames: Iterable[TrackedFrame],
-    folder: Path,
     found: _Counting,
+    folder: Path,
+    refused: bool,
     size: int,
     coverage: float,
-    refused: bool,
 ) -> ExtractionReport:
     """Write each frame's face, then faces.json."""
     entries: dict[str, dict[str, Any]] = {}
