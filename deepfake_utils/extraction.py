@@ -170,7 +170,7 @@ def _write_crops(
     """Cut out each frame's face, and put the set in the place of an earlier one."""
     mean_face(size, coverage)  # wrong numbers should not surface after a long run
     with whole_folder(folder, _not_of(folder)) as new:
-        report = _cut_out(frames, new, landmarker, size, coverage, refused)
+        report = _cut_out(frames, landmarker, new, refused, size, coverage)
         if consent is not None:
             write_consent(new, consent)
     if report.frames_with_several:
@@ -189,11 +189,11 @@ def _not_of(folder: Path) -> Callable[[Path], bool]:
 
 def _cut_out(
     frames: Iterable[TrackedFrame],
-    folder: Path,
     landmarker: Landmarker,
+    folder: Path,
+    refused: bool,
     size: int,
     coverage: float,
-    refused: bool,
 ) -> ExtractionReport:
     """Write each frame's face, then faces.json."""
     entries = JsonSpool()  # of a long film they are too many to keep

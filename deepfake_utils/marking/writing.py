@@ -123,10 +123,10 @@ class MarkedVideoWriter(VideoWriter):
     def _seal(self, part: Path) -> None:
         try:
             self._marks.seal(part)
-        except (OSError, KeyboardInterrupt) as error:
+        except BaseException as error:  # whatever it is: rendering may have taken hours
             kept = self._marks.keep_unsigned(part)
             said = f"the video without its signature is kept as {kept}: finish_unsigned signs it"
-            if isinstance(error, OSError):
+            if isinstance(error, OSError | ValueError):
                 raise OSError(f"{error}; {said}") from error
             logger.warning("%s", said)
             raise

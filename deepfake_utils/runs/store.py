@@ -224,6 +224,7 @@ class CheckpointStore:
             device: where the tensors go; None picks the GPU if there is one.
 
         Raises:
+            TimeoutError: if there are none in the folder, and the mirror does not answer.
             ValueError: if there are files but none is intact.
         """
         return self._first_intact(lambda entry: 0.0, device)
@@ -235,7 +236,7 @@ class CheckpointStore:
             device: where the tensors go; None picks the GPU if there is one.
 
         Raises:
-            ValueError: if there are files but none is intact.
+            TimeoutError, ValueError: as `latest`.
         """
         return self._first_intact(_score, device)
 
@@ -248,8 +249,15 @@ class CheckpointStore:
         if self._remote is not None:
             mirror = self._remote.folder
             there: list[tuple[_Folder, Entry]] = []
-            if self._remote.do(lambda: there.extend((mirror, e) for e in mirror.entries()), False):
+            patience_s = None if found else LAST_WAIT_S  # the whole run may be there
+            look = partial(_look_into, mirror, there)
+            if self._remote.do(look, later=False, patience_s=patience_s):
                 found += there
+            elif not found:
+                raise TimeoutError(
+                    f"there is no checkpoint in {self.folder}, and the mirror {self.mirror} does "
+                    "not answer; mount it anew, or leave it out to begin a new run"
+                )
         found.sort(key=lambda it: (rank(it[1]), it[1].step, it[0] is self._local), reverse=True)
         wrong = []
         for folder, entry in found:
@@ -281,6 +289,10 @@ class CheckpointStore:
                 mirror.put(entry, partial(copy_verified, source, sha256=entry.sha256))
 
 
+def _look_into(folder: _Folder, found: list[tuple[_Folder, Entry]]) -> None:
+    found.extend((folder, entry) for entry in folder.entries())
+
+
 class _Mirror:
     """The second folder, and a thread that works there, as a drive may be slow, or hang.
 
@@ -296,12 +308,15 @@ class _Mirror:
         self._free = threading.Lock()  # guards `_next` and `_thread`
         self._thread: threading.Thread | None = None
 
-    def do(self, work: Callable[[], None], later: bool = True) -> bool:
+    def do(
+        self, work: Callable[[], None], later: bool = True, patience_s: float | None = None
+    ) -> bool:
         """Have something done there after what is still going on; of several, the last.
 
         Args:
             work: what to do.
             later: whether it may be done later; otherwise it is left out if that takes too long.
+            patience_s: how long to wait for it; None is as long as for a save.
 
         Returns:
             Whether it came to its end in time, be it with an error, which is logged.
@@ -316,12 +331,13 @@ class _Mirror:
                 self._thread.start()
             thread = self._thread
         if not busy:
-            thread.join(self.patience_s)
+            thread.join(self.patience_s if patience_s is None else patience_s)
         if not thread.is_alive():
             return True
         advice = "the mirror %s is slow or hangs: it is used in the background, all else goes on"
         logger.warning(advice, self.path)
-        atexit.register(thread.join, LAST_WAIT_S)
+        if not busy:
+            atexit.register(thread.join, LAST_WAIT_S)
         return False
 
     def _work(self) -> None:

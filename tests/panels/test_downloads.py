@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import inspect
 import io
+import json
 import signal
 import stat
 import subprocess
@@ -21,6 +22,8 @@ import pytest
 
 from deepfake_utils.panels import downloads
 from deepfake_utils.panels.downloads import ARCHIVES, download, unpack
+from deepfake_utils.panels.places import find_clip
+from deepfake_utils.samples import sample_clips
 
 FILM = hashlib.shake_256(b"film").digest(3_000_000)
 SHA256 = hashlib.sha256(FILM).hexdigest()
@@ -131,6 +134,62 @@ def test_a_wrong_checksum_is_told_and_not_kept(tmp_path, server):
     with pytest.raises(ValueError, match="do not use it"):
         download(f"{address}/clip.mp4", tmp_path, "0" * 64)
     assert len(list(tmp_path.glob("link-*/clip.mp4"))) == 1  # this one was right once
+
+
+@pytest.mark.parametrize("page", ["<!DOCTYPE html><p>no", "\ufeff\n <HTML>no", "<head>no"])
+def test_an_error_page_is_not_taken_for_the_file(tmp_path, server, page):
+    address, folder, _ = server
+    (folder / "clip.mp4").write_text(page, encoding="utf-8")  # said to be a film
+    with pytest.raises(ValueError, match="expected a file, got a web page"):
+        download(f"{address}/clip.mp4", tmp_path / "new")
+    assert not list((tmp_path / "new").glob("link-*"))
+    (folder / "clip.mp4").write_bytes(FILM)
+    assert download(f"{address}/clip.mp4", tmp_path / "new").read_bytes() == FILM
+
+
+def test_half_a_film_is_not_kept_and_asked_for_again(tmp_path, server):
+    address, folder, handler = server
+    film, new = sample_clips().person_b_as_a.read_bytes(), tmp_path / "new"
+    served = folder / "clip.mp4"
+
+    def find():
+        return find_clip(f"{address}/clip.mp4", Path("none"), new)
+
+    for size in (100, len(film) // 2, len(film) - 20_000):
+        served.write_bytes(film[:size])  # the server says that this is all
+        with pytest.raises(ValueError, match="expected"):
+            find()
+        assert not list(new.glob("link-*"))
+    served.write_bytes(film)
+    path = find()
+    assert path.read_bytes() == film
+    asked = len(handler.asked)
+    assert find() == path and len(handler.asked) == asked
+    path.write_bytes(film[:-20_000])  # half of it was kept by an older version
+    note = json.loads((path.parent / "link.json").read_text())
+    (path.parent / "link.json").write_text(json.dumps({**note, "bytes": len(film) - 20_000}))
+    assert find().read_bytes() == film
+
+
+def test_a_damaged_archive_is_asked_for_again(tmp_path, server):
+    address, folder, _ = server
+    make_zip(folder / "faces.zip", GOOD)
+    whole = (folder / "faces.zip").read_bytes()
+    (folder / "faces.zip").write_bytes(whole[:-30])
+    with pytest.raises(ValueError, match="expected a whole archive"):
+        download(f"{address}/faces.zip", tmp_path / "new")
+    (folder / "faces.zip").write_bytes(whole)
+    assert (download(f"{address}/faces.zip", tmp_path / "new") / "a.txt").read_bytes() == b"one"
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/../../../mine.txt", "/etc/passwd", "", 7, None, []])
+def test_a_doctored_note_leads_nowhere(tmp_path, server, name):
+    address, folder, _ = server
+    (folder / "clip.mp4").write_bytes(FILM)
+    path = download(f"{address}/clip.mp4", tmp_path / "new")
+    note = {"name": name, "bytes": len(FILM)}
+    (path.parent / "link.json").write_text(json.dumps(note))
+    assert download(f"{address}/clip.mp4", tmp_path / "new") == path
 
 
 def test_files_of_one_name_do_not_meet(tmp_path, server):

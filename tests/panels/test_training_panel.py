@@ -321,6 +321,7 @@ def test_the_panel_says_what_went_wrong(make):
     panel._view.buttons["Start"].click()
     assert "being trained by another panel" in panel._view.said.value
     other.stop()
+    assert panel.store.latest() is not None  # else it would refuse to mix the other's run with its
     panel.trainer.batches_a = iter(())
     panel._view.buttons["Start"].click()
     assert panel.wait(20)
