@@ -21,6 +21,7 @@ from .files import read_json, write_json
 from .images import Image, Points, check_points, list_images, read_image, write_image
 from .landmarks import Landmarker
 from .marking.reading import training_refused
+from .tracking.cast import SEVERAL, Cast, CastMember
 from .tracking.people import FaceChoice
 from .tracking.steadying import TrackConfig, TrackedFrame
 from .tracking.tracks import ProgressCallback, tell_progress, track_faces
@@ -30,6 +31,7 @@ from .video import TimedFrame, read_timed_frames, read_video_info
 logger = logging.getLogger(__name__)
 
 FACES_FILE = "faces.json"
+PEOPLE = "people"  # the folder of their pictures, inside the faces folder
 NOT_STEADIED = TrackConfig(smoothing="off", max_gap_s=0.0)
 
 
@@ -41,7 +43,22 @@ class ExtractionReport:
     frames: int  # frames looked at
     saved: int  # crops written
     frames_without_face: int
-    frames_with_several: int  # of these only the largest face was taken
+    frames_with_several: int  # of these only one face was taken
+    shots: int = 1  # of a film
+    people: int = 1  # seen in them, whether their crops were taken or not
+    cast: tuple[CastMember, ...] = ()  # those people, where a film shows several
+
+    def __post_init__(self) -> None:
+        """Make what JSON knows into the cast again."""
+        cast = (one if isinstance(one, CastMember) else CastMember(**one) for one in self.cast)
+        object.__setattr__(self, "cast", tuple(cast))
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.saved} crops from {self.frames} frames in {self.folder}; "
+            f"shots: {self.shots}, people: {self.people}"
+        )
+        return "\n".join([text, *map(str, self.cast)])
 
 
 def extract_clip(
@@ -61,7 +78,13 @@ def extract_clip(
 ) -> ExtractionReport:
     """Write one person's face of each frame of a film as a crop, steadied over time.
 
-    What is written is said at `extract_faces`, how the person is followed at `track_faces`.
+    What is written is said at `extract_faces`, how the person is followed at `track_faces`. The
+    frames of a dissolve are left out, as they show two faces in one.
+
+    The report says how many shots and people there are. If there are several people, the folder
+    `people` inside `folder` has a picture of each, and where crops of more than one were written,
+    the log warns. `choose` takes one of them only: by position (in the first shot, later shots show
+    them again if somebody looks like them) or by a picture, `FaceChoice.like(picture, landmarker)`.
 
     Args:
         clip: a video file.
@@ -74,7 +97,7 @@ def extract_clip(
         coverage: share of that side that the mean face spans.
         overwrite: True replaces the crops that an earlier run wrote into `folder`.
         track: how the face is steadied.
-        choose: whose face it is where several are seen; None takes the largest.
+        choose: whose face it is where several are seen; None takes the largest in each shot.
         consent: who the person is (no name) and why the pictures may be used, for training;
             written beside the crops as consent.json.
         progress: called after each frame with how many are done and about how many there will be.
@@ -85,12 +108,14 @@ def extract_clip(
         FileExistsError, NotADirectoryError, ValueError: as `extract_faces`.
     """
     _check_folder(Path(folder), overwrite)
-    counting = _Counting(landmarker)
     frames = read_timed_frames(clip, start_s, end_s, stride)
-    tracked = track_faces(frames, counting, track, choose)
+    tracked = track_faces(frames, landmarker, track, choose)
     if progress is not None:
         tracked = tell_progress(tracked, progress, read_video_info(clip), start_s, end_s, stride)
-    report = _write_crops(tracked, Path(folder), counting, size, coverage, training_refused(clip))
+    cast, refused = Cast(choose), training_refused(clip)
+    report = _write_crops(tracked, Path(folder), landmarker, size, coverage, refused, cast)
+    if sum(one.crops > 0 for one in report.cast) > 1:
+        logger.warning(SEVERAL, clip, folder, "\n".join(map(str, report.cast)))
     if consent is not None:
         write_consent(folder, consent)
     return report
@@ -128,27 +153,12 @@ def extract_faces(
         ValueError: if there is no frame, or no face in any of them.
     """
     _check_folder(Path(folder), overwrite)
-    counting = _Counting(landmarker)
-    alone = (track_faces([TimedFrame(frame, 0.0)], counting, NOT_STEADIED) for frame in frames)
+    alone = (track_faces([TimedFrame(frame, 0.0)], landmarker, NOT_STEADIED) for frame in frames)
     tracked = itertools.chain.from_iterable(alone)
-    report = _write_crops(tracked, Path(folder), counting, size, coverage, refused=False)
+    report = _write_crops(tracked, Path(folder), landmarker, size, coverage, refused=False)
     if consent is not None:
         write_consent(folder, consent)
     return report
-
-
-class _Counting:
-    """A landmarker that counts the frames in which it found several faces."""
-
-    def __init__(self, landmarker: Landmarker) -> None:
-        self._landmarker = landmarker
-        self.name = getattr(landmarker, "__name__", type(landmarker).__name__)
-        self.several = 0
-
-    def __call__(self, frame: Image) -> list[Points]:
-        found = self._landmarker(frame)
-        self.several += len(found) > 1
-        return found
 
 
 def _check_folder(folder: Path, overwrite: bool) -> None:
@@ -165,29 +175,39 @@ def _check_folder(folder: Path, overwrite: bool) -> None:
 def _write_crops(
     frames: Iterable[TrackedFrame],
     folder: Path,
-    found: _Counting,
+    landmarker: Landmarker,
     size: int,
     coverage: float,
     refused: bool,
+    cast: Cast | None = None,
 ) -> ExtractionReport:
     """Cut out and write each frame's face, then faces.json, and last remove what is outdated."""
     mean_face(size, coverage)  # wrong numbers should not surface after a long run
     # Plain names only: a doctored faces.json must not make us delete files elsewhere.
     earlier = [folder / name for name in _entries(folder) if re.fullmatch(r"face_\d+\.png", name)]
     entries: dict[str, dict[str, Any]] = {}
-    total = 0
+    written: list[str] = []
+    total = several = 0
     for number, frame in enumerate(frames):
         total += 1
+        several += len(frame.seen) > 1
+        if cast is not None:
+            cast.see(frame)
+            for mixed in range(number - frame.dissolve, number):
+                entries.pop(f"face_{mixed:06d}.png", None)
         if frame.raw is None or frame.points is None:  # what was only bridged is not seen well
             continue
         face = align_face(frame.image, frame.points, size, coverage)
         name = f"face_{number:06d}.png"
         write_image(folder / name, face.image, png_compression=1)
+        written.append(name)
         entries[name] = {
             "frame": number,
             "landmarks": np.round(frame.points, 3).tolist(),
             "matrix": face.matrix.tolist(),
         }
+        if cast is not None:
+            entries[name] |= cast.place(frame)
     if not total:
         raise ValueError("expected frames to look for faces in, got none")
     if not entries:
@@ -195,21 +215,30 @@ def _write_crops(
             f"expected a face in at least one frame, got none in {total}; use a clip in which one "
             "face is well lit, turned to the camera, and at least a tenth of the frame high"
         )
+    members: list[CastMember] = []
+    if cast is not None:
+        for path in (folder / PEOPLE).glob("person_*.png"):
+            path.unlink()
+        for picture, member in cast.settle(entries, folder / PEOPLE):
+            write_image(member.picture, picture)
+            members.append(member)
     record = {
         "version": 1,
-        "landmarker": found.name,
+        "landmarker": getattr(landmarker, "__name__", type(landmarker).__name__),
         "crop_size": size,
         "coverage": coverage,
         "training_refused": refused,  # a signed wish in the clip that no AI be trained on it
         "faces": entries,
     }
     write_json(folder / FACES_FILE, record)
-    for path in earlier:
+    for path in [*earlier, *(folder / name for name in written)]:
         if path.name not in entries:
             path.unlink(missing_ok=True)
-    if found.several:
-        logger.warning("%d of %d frames show several faces; took one", found.several, total)
-    return ExtractionReport(folder, total, len(entries), total - len(entries), found.several)
+    if several:
+        logger.warning("%d of %d frames show several faces; took one", several, total)
+    counts = total, len(entries), total - len(written), several
+    shots = 1 if cast is None else cast.shots
+    return ExtractionReport(folder, *counts, shots, max(1, len(members)), tuple(members))
 
 
 def _entries(folder: Path) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..consent import Basis, Subject, write_consent
 from ..extraction import FACES_FILE, ExtractionReport, extract_clip
+from ..files import sha256_of
 from ..images import Image, Points
 from ..landmarks import Landmarker, MeshLandmarker
 from ..runs.project import Clip, Person, Project
@@ -406,6 +407,7 @@ class ClipPanel(Panel):
         size: int = 256,
         again: bool = False,
         where: tuple[float, float] | None = None,
+        like: str | os.PathLike[str] | None = None,
     ) -> ExtractionReport:
         """Cut the face out of each frame of `training_clip`, into the project, with a bar.
 
@@ -417,7 +419,9 @@ class ClipPanel(Panel):
             size: side of the crops in pixels.
             again: True cuts them out anew in any case.
             where: (x, y) in shares of width and height, 0..1: of several people the one nearest to
-                it; None takes the largest face.
+                it in the first shot; None takes the largest face of each shot.
+            like: a picture of the person, such as one of those in the folder `people` inside the
+                faces folder, where a clip shows several.
 
         Raises:
             ValueError: as `consent` and `extract_clip`.
@@ -427,12 +431,17 @@ class ClipPanel(Panel):
         consent.check()
         asked = {**dataclasses.asdict(clip), "stride": stride, "size": size}
         asked["where"] = None if where is None else list(where)
+        if like is not None:
+            asked["like"] = sha256_of(Path(like))
         asked["bytes"] = Path(clip.path).stat().st_size
         earlier = (everybody := self.project.read("extracted", {})).get(self.person, {})
         if not again and earlier.get("asked") == asked and (folder / FACES_FILE).is_file():
             logger.info("%s holds the faces of this clip already", folder)
             write_consent(folder, consent)
             return ExtractionReport(folder, **earlier["report"])
+        choose = None if where is None else FaceChoice("position", where, "shares")
+        if like is not None:
+            choose = FaceChoice.like(like, self.landmarker)
         from tqdm.auto import tqdm
 
         with tqdm(desc=f"person {self.person}", unit="frame") as bar:
@@ -448,7 +457,7 @@ class ClipPanel(Panel):
                 self.landmarker,
                 *part,
                 overwrite=True,
-                choose=None if where is None else FaceChoice("position", where, "shares"),
+                choose=choose,
                 consent=consent,
                 progress=show,
             )

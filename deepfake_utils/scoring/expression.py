@@ -84,6 +84,35 @@ def visible_eyelid_closing(frame: Image, points: Points) -> float:
     return 1.0 - seen
 
 
+def gaze(frame: Image, points: Points) -> float:
+    """How far both irises are turned to a side, by where the eyes are darkest.
+
+    The mean place of what is darker than the median between the corners of an eye, weighed by how
+    much darker it is; the mean of both eyes. Lids that are closed say little.
+
+    Args:
+        frame: (H, W, 3) RGB uint8.
+        points: (68, 2), (x, y) in frame pixels.
+
+    Returns:
+        About -1 (to the left of the picture) to 1, 0 straight out of the head.
+
+    Raises:
+        TypeError, ValueError: if the frame is no image or the points are not (68, 2).
+    """
+    check_image(frame, "frame")
+    points = check_points(points, 68, "points")
+    found = []
+    for corners in _EYES:
+        matrix = umeyama(points[list(corners)], _CORNERS)
+        patch = cv2.warpAffine(frame, matrix, _PATCH_WH, borderMode=cv2.BORDER_REPLICATE)
+        grey = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)[26:46, 6:42].astype(np.float64)
+        dark = np.clip(np.median(grey) - grey, 0.0, None).sum(axis=0)
+        middle = float(dark @ np.linspace(-1.0, 1.0, len(dark))) / max(float(dark.sum()), 1e-9)
+        found.append(2.0 * middle)
+    return float(np.mean(found))
+
+
 def gap(
     points: NDArray[np.float64],
     upper: tuple[int, ...],

@@ -47,6 +47,8 @@ class TrackedFrame(NamedTuple):
     raw: Points | None  # (68, 2) as the landmarker found them; None if it did not
     status: Status  # "bridged" has points but no raw ones; the last two have neither
     cut: bool  # whether a new shot begins here
+    dissolve: int = 0  # so many frames before, and around, were a dissolve to that shot
+    seen: tuple[tuple[int, Points], ...] = ()  # everybody: a number each, and (68, 2) as found
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,15 @@ class Seen:
     raw: Points | None
     alignment: NDArray[np.float64] | None = None  # (4,)
     shape: Points | None = None  # (68, 2) in units of the mean face
+    dissolve: int = 0  # frames of it, if one leads to the shot that begins here
+    seen: tuple[tuple[int, Points], ...] = ()  # everybody, by number
     run: int = 0  # frames of one run may be smoothed together
 
     def tracked(self, points: Points | None) -> TrackedFrame:
         """The frame as it comes out."""
-        return TrackedFrame(*self.frame, points, self.raw, self.status, self.cut)
+        return TrackedFrame(
+            *self.frame, points, self.raw, self.status, self.cut, self.dissolve, self.seen
+        )
 
 
 def as_found(run: Iterable[Seen], config: TrackConfig) -> Iterator[TrackedFrame]:

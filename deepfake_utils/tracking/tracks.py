@@ -119,11 +119,12 @@ def _watch(
             follower.reset()
         raw = follower(image, time_s, faces)
         if raw is None:
-            yield Seen(frame, "other person" if faces else "no face", cut, follower.track, None)
+            seen = Seen(frame, "other person" if faces else "no face", cut, follower.track, None)
         else:
-            yield Seen(
-                frame, "found", cut, follower.track, raw, alignment_of(raw[STEADY]), shape_of(raw)
-            )
+            place = alignment_of(raw[STEADY]), shape_of(raw)
+            seen = Seen(frame, "found", cut, follower.track, raw, *place)
+        seen.dissolve, seen.seen = change.dissolve, follower.seen
+        yield seen
 
 
 def _rising(frames: Iterable[TimedFrame]) -> Iterator[TimedFrame]:
