@@ -67,7 +67,7 @@ class FaceMeasures:
     mouth: float  # `expression.mouth_opening`: 0 closed, about 0.3 wide open
     eyelids: float  # `expression.visible_eyelid_closing`, to be compared within the set
     covered: float  # share of the face, 0..1, before which something else is; see `covering`
-    gaze: float  # `expression.gaze`: -1 to the picture's left, 1 to its right
+    gaze: float  # `expression.gaze`: irises seen at the left corners are -1, at the right ones 1
     light: float  # which half is lighter, in L*: above 0 the picture's right, 0 if both are equal
     person: int  # who of the film's people, from 1; 0 if that is not known
     shot: int  # of the film, from 1; 0 if that is not known

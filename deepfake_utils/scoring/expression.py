@@ -85,17 +85,18 @@ def visible_eyelid_closing(frame: Image, points: Points) -> float:
 
 
 def gaze(frame: Image, points: Points) -> float:
-    """How far both irises are turned to a side, by where the eyes are darkest.
+    """Where between the corners of the eyes the irises are seen, by where it is darkest.
 
-    The mean place of what is darker than the median between the corners of an eye, weighed by how
-    much darker it is; the mean of both eyes. Lids that are closed say little.
+    The mean place of what is nearer in brightness to the darkest than to the median between the
+    corners of an eye, weighed by how dark it is; the mean of both eyes. A turned head shows them
+    off the middle, too, as it is what is seen that is drawn. Closed lids say little.
 
     Args:
         frame: (H, W, 3) RGB uint8.
         points: (68, 2), (x, y) in frame pixels.
 
     Returns:
-        About -1 (to the left of the picture) to 1, 0 straight out of the head.
+        From -1 (at the corner to the picture's left) to 1, 0 in the middle.
 
     Raises:
         TypeError, ValueError: if the frame is no image or the points are not (68, 2).
@@ -106,10 +107,11 @@ def gaze(frame: Image, points: Points) -> float:
     for corners in _EYES:
         matrix = umeyama(points[list(corners)], _CORNERS)
         patch = cv2.warpAffine(frame, matrix, _PATCH_WH, borderMode=cv2.BORDER_REPLICATE)
-        grey = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)[26:46, 6:42].astype(np.float64)
-        dark = np.clip(np.median(grey) - grey, 0.0, None).sum(axis=0)
-        middle = float(dark @ np.linspace(-1.0, 1.0, len(dark))) / max(float(dark.sum()), 1e-9)
-        found.append(2.0 * middle)
+        grey = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)[30:42, 6:42].astype(np.float64)
+        limit = (np.percentile(grey, 5.0) + np.median(grey)) / 2.0
+        dark = np.clip(limit - grey, 0.0, None).sum(axis=0)
+        place = float(dark @ np.linspace(-1.0, 1.0, len(dark)))
+        found.append(place / max(float(dark.sum()), 1e-9))
     return float(np.mean(found))
 
 

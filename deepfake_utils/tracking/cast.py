@@ -22,8 +22,8 @@ FEWEST = 3  # frames; what was seen in fewer is no person by itself, but a false
 PICTURE = 256  # side of a person's picture in pixels
 SEVERAL = (  # the film, the folder, and who is in it
     "%s: the crops in %s are of several people. Look at their pictures, then drop the others in "
-    "the faces panel, or extract one person only: with choose=FaceChoice.like(picture, find), or in "
-    "the clip's panel with like=picture or where=(x, y).\n%s"
+    "the faces panel, or extract one person only: with choose=FaceChoice.like(picture, find), or "
+    "in the clip's panel with like=picture or where=(x, y).\n%s"
 )
 
 
@@ -118,7 +118,7 @@ class Cast:
             folder: where the people's pictures will be.
 
         Returns:
-            Each person's picture, (256, 256, 3), and what is known of them; nothing of a single one.
+            Each person's picture, (256, 256, 3), and what is known of them; none if there is one.
         """
         people = self.people()
         owner = {track: one.number for one in people for track in one.tracks}

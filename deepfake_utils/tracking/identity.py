@@ -118,7 +118,7 @@ class FaceCode:
         alike: cosine distance up to which two means of several pictures are of one person.
     """
 
-    alike = 0.3
+    alike = 0.42
 
     def __init__(self) -> None:
         """Check the numbers and load them.

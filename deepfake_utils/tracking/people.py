@@ -21,7 +21,7 @@ from ..settings import Settings, setting
 from .identity import cosine_distance, face_embedder
 
 MOST_KNOWN = 16  # people of a shot who are remembered, the last seen
-ONE_PICTURE = 2.0  # times what means of several pictures may differ, single ones may
+ONE_PICTURE = 1.25  # times what means of several pictures may differ, single ones may
 RECHECKS = 3  # a person who fails so many comparisons in a row is let go
 
 
