@@ -29,6 +29,7 @@ from .files import (
 from .images import Image, Points, check_points, list_images, read_image, write_image
 from .landmarks import Landmarker
 from .marking.reading import training_refused
+from .tracking.cast import SEVERAL, Cast, CastMember
 from .tracking.people import FaceChoice
 from .tracking.steadying import TrackConfig, TrackedFrame
 from .tracking.tracks import ProgressCallback, tell_progress, track_faces
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 FACES_FILE = "faces.json"
 # What may be wrong where crops have no faces.json.
 _CUT_SHORT = " without faces.json, as an extraction by an older version leaves if it is cut short"
+PEOPLE = "people"  # the folder of their pictures, inside the faces folder
 NOT_STEADIED = TrackConfig(smoothing="off", max_gap_s=0.0)
 
 
@@ -51,8 +53,23 @@ class ExtractionReport:
     frames: int  # frames looked at
     saved: int  # crops written
     frames_without_face: int
-    frames_with_several: int  # of these only the largest face was taken
+    frames_with_several: int  # of these only one face was taken
+    shots: int = 1  # of a film
+    people: int = 1  # seen in them, whether their crops were taken or not
+    cast: tuple[CastMember, ...] = ()  # those people, where a film shows several
     damaged_s: tuple[float, ...] = ()  # when frames of a film were missing or mended, in seconds
+
+    def __post_init__(self) -> None:
+        """Make what JSON knows into the cast again."""
+        cast = (one if isinstance(one, CastMember) else CastMember(**one) for one in self.cast)
+        object.__setattr__(self, "cast", tuple(cast))
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.saved} crops from {self.frames} frames in {self.folder}; "
+            f"shots: {self.shots}, people: {self.people}"
+        )
+        return "\n".join([text, *map(str, self.cast)])
 
 
 def extract_clip(
@@ -72,7 +89,13 @@ def extract_clip(
 ) -> ExtractionReport:
     """Write one person's face of each frame of a film as a crop, steadied over time.
 
-    What is written is said at `extract_faces`, how the person is followed at `track_faces`.
+    What is written is said at `extract_faces`, how the person is followed at `track_faces`. The
+    frames of a dissolve are left out, as they show two faces in one.
+
+    The report says how many shots and people there are. If there are several people, the folder
+    `people` inside `folder` has a picture of each, and where crops of more than one were written,
+    the log warns. `choose` takes one of them only: by position (in the first shot, later shots show
+    them again if somebody looks like them) or by a picture, `FaceChoice.like(picture, landmarker)`.
 
     Args:
         clip: a video file.
@@ -85,7 +108,7 @@ def extract_clip(
         coverage: share of that side that the mean face spans.
         overwrite: True replaces the crops that an earlier run wrote into `folder`.
         track: how the face is steadied.
-        choose: whose face it is where several are seen; None takes the largest.
+        choose: whose face it is where several are seen; None takes the largest in each shot.
         consent: who the person is (no name) and why the pictures may be used, for training;
             written beside the crops as consent.json.
         progress: called after each frame with how many are done and about how many there will be.
@@ -101,8 +124,10 @@ def extract_clip(
     tracked = track_faces(frames, landmarker, track, choose)
     if progress is not None:
         tracked = tell_progress(tracked, progress, read_video_info(clip), start_s, end_s, stride)
-    refused = training_refused(clip)
-    report = _write_crops(tracked, Path(folder), landmarker, size, coverage, refused, consent)
+    record = _record(landmarker, size, coverage, training_refused(clip))
+    report = _write_crops(tracked, Path(folder), record, consent, Cast(choose))
+    if sum(one.crops > 0 for one in report.cast) > 1:
+        logger.warning(SEVERAL, clip, folder, "\n".join(map(str, report.cast)))
     return dataclasses.replace(report, damaged_s=frames.damaged_s)
 
 
@@ -142,7 +167,8 @@ def extract_faces(
     _check_folder(Path(folder), overwrite)
     alone = (track_faces([TimedFrame(frame, 0.0)], landmarker, NOT_STEADIED) for frame in frames)
     tracked = itertools.chain.from_iterable(alone)
-    return _write_crops(tracked, Path(folder), landmarker, size, coverage, False, consent)
+    record = _record(landmarker, size, coverage, refused=False)
+    return _write_crops(tracked, Path(folder), record, consent)
 
 
 def _check_folder(folder: Path, overwrite: bool) -> None:
@@ -158,19 +184,28 @@ def _check_folder(folder: Path, overwrite: bool) -> None:
             )
 
 
+def _record(landmarker: Landmarker, size: int, coverage: float, refused: bool) -> dict[str, Any]:
+    """What faces.json says of all crops; checks the numbers before the long run."""
+    mean_face(size, coverage)
+    return {
+        "version": 1,
+        "landmarker": getattr(landmarker, "__name__", type(landmarker).__name__),
+        "crop_size": size,
+        "coverage": coverage,
+        "training_refused": refused,  # a signed wish in the clip that no AI be trained on it
+    }
+
+
 def _write_crops(
     frames: Iterable[TrackedFrame],
     folder: Path,
-    landmarker: Landmarker,
-    size: int,
-    coverage: float,
-    refused: bool,
+    record: dict[str, Any],
     consent: Subject | None,
+    cast: Cast | None = None,
 ) -> ExtractionReport:
     """Cut out each frame's face, and put the set in the place of an earlier one."""
-    mean_face(size, coverage)  # wrong numbers should not surface after a long run
     with whole_folder(folder, _not_of(folder)) as new:
-        report = _cut_out(frames, landmarker, new, refused, size, coverage)
+        report = _cut_out(frames, new, record, cast, folder / PEOPLE)
         if consent is not None:
             write_consent(new, consent)
     if report.frames_with_several:
@@ -183,27 +218,32 @@ def _not_of(folder: Path) -> Callable[[Path], bool]:
     """Tells which files of a folder are not of the set of faces there, and stay for the next."""
     entries = read_record(folder).get("faces", {}) if (folder / FACES_FILE).exists() else None
     # An agreement is for the faces beside which it was written; one alone waits for them.
-    gone = set() if entries is None else {*entries, FACES_FILE, CONSENT_FILE}
+    gone = set() if entries is None else {*entries, FACES_FILE, CONSENT_FILE, PEOPLE}
     return lambda path: path.name not in gone
 
 
 def _cut_out(
     frames: Iterable[TrackedFrame],
-    landmarker: Landmarker,
     folder: Path,
-    refused: bool,
-    size: int,
-    coverage: float,
+    record: dict[str, Any],
+    cast: Cast | None,
+    gallery: Path,
 ) -> ExtractionReport:
-    """Write each frame's face, then faces.json."""
+    """Write each frame's face, and faces.json; `gallery` is where people's pictures will be."""
     entries = JsonSpool()  # of a long film they are too many to keep
-    total = several = 0
+    places: dict[str, dict[str, int]] = {}  # in which shot each is, and who
+    total = found = several = 0
     for number, frame in enumerate(frames):
         total += 1
-        several += frame.faces > 1
+        several += len(frame.seen) > 1
+        if cast is not None:
+            cast.see(frame)
+            for mixed in range(number - frame.dissolve, number):
+                places.pop(f"face_{mixed:06d}.png", None)
         if frame.raw is None or frame.points is None:  # what was only bridged is not seen well
             continue
-        face = align_face(frame.image, frame.points, size, coverage)
+        found += 1
+        face = align_face(frame.image, frame.points, record["crop_size"], record["coverage"])
         name = f"face_{number:06d}.png"
         path = write_image(folder / name, face.image, png_compression=1)
         entries[name] = {
@@ -213,22 +253,25 @@ def _cut_out(
             "confidence": round(frame.confidence, 3),
             "sha256": sha256_of(path),
         }
+        places[name] = {} if cast is None else cast.place(frame)
     if not total:
         raise ValueError("expected frames to look for faces in, got none")
-    if not entries:
+    if not places:
         raise ValueError(
             f"expected a face in at least one frame, got none in {total}; use a clip in which one "
             "face is well lit, turned to the camera, and at least a tenth of the frame high"
         )
-    record = {
-        "version": 1,
-        "landmarker": getattr(landmarker, "__name__", type(landmarker).__name__),
-        "crop_size": size,
-        "coverage": coverage,
-        "training_refused": refused,  # a signed wish in the clip that no AI be trained on it
-    }
-    entries.write(folder / FACES_FILE, record, "faces")
-    return ExtractionReport(folder, total, len(entries), total - len(entries), several)
+    members: list[CastMember] = []
+    for picture, member in [] if cast is None else cast.settle(places, gallery):
+        write_image(folder / PEOPLE / Path(member.picture).name, picture)
+        members.append(member)
+    for path in list_images(folder):
+        if path.name not in places:
+            path.unlink()
+    entries.write(folder / FACES_FILE, record, "faces", places)
+    shots, people = 1 if cast is None else cast.shots, max(1, len(members))
+    counts = total, len(places), total - found, several
+    return ExtractionReport(folder, *counts, shots, people, tuple(members))
 
 
 def crop_landmarks(entry: dict[str, Any]) -> Points:

@@ -351,7 +351,7 @@ class JsonSpool:
 
     spool = JsonSpool()
     spool["face_000000.png"] = {"frame": 0}
-    spool.write(path, {"version": 1}, "faces")
+    spool.write(path, {"version": 1}, "faces", {"face_000000.png": {"person": 1}})
     """
 
     def __init__(self) -> None:
@@ -363,31 +363,29 @@ class JsonSpool:
         self._places[name] = self._file.seek(0, os.SEEK_END)
         self._file.write(json.dumps(entry, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
-    def pop(self, name: str, default: None = None) -> None:
-        """Forget an object, if it is there."""
-        self._places.pop(name, default)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._places
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def write(self, path: Path, record: Mapping[str, Any], name: str) -> Path:
-        """Write `record` as `write_json` does, with all objects in it as its last value.
+    def write(
+        self,
+        path: Path,
+        record: Mapping[str, Any],
+        name: str,
+        more: Mapping[str, Mapping[str, Any]],
+    ) -> Path:
+        """Write `record` as `write_json` does, with the objects in it as its last value.
 
         Args:
             path: the file.
             record: what comes before them; not empty.
             name: of that value.
+            more: for each object that is to be written, what is added to it.
         """
         head = json.dumps(record, ensure_ascii=False, allow_nan=False)[:-1]
         with whole_file(path, durable=True) as part, part.open("w", encoding="utf-8") as file:
             file.write(f"{head}, {json.dumps(name)}: {{")
             comma = ""
-            for each, place in self._places.items():
-                self._file.seek(place)
-                file.write(f"{comma}{json.dumps(each)}: {self._file.readline().decode().strip()}")
+            for each, added in more.items():
+                self._file.seek(self._places[each])
+                entry = {**json.loads(self._file.readline()), **added}
+                file.write(f"{comma}{json.dumps(each)}: {json.dumps(entry, ensure_ascii=False)}")
                 comma = ", "
             file.write("}}\n")
         return path

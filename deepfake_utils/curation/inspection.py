@@ -18,10 +18,11 @@ from ..extraction import FACES_FILE, crop_landmarks
 from ..faces import CROP_COVERAGE, inner_face_mask
 from ..files import reading
 from ..images import Image, Points, read_image, scale_points
-from ..scoring.expression import mouth_opening, visible_eyelid_closing
-from ..scoring.identity import IdentityModel
+from ..scoring.expression import gaze, mouth_opening, visible_eyelid_closing
 from ..scoring.likeness import sharpness
 from ..scoring.seam import to_lab
+from ..tracking.identity import IdentityModel
+from .covering import covered_shares, unlikeness
 
 SIDE = 256  # pixels: every crop is measured at this side and the usual coverage
 # A crop is blurred if its sharpness at that side is below this. The sample people have 0.15 to
@@ -35,7 +36,20 @@ NEAR = 0.03
 _THUMB, _THUMB_COVERAGE = 64, 0.8  # the inner face, for comparing crops with each other
 _NEIGHBOURS = 15  # in pose: enough that a few wrong faces do not move their median
 
-Measure = Literal["sharpness", "size", "yaw", "pitch", "likeness", "mouth", "eyelids", "frame"]
+Measure = Literal[
+    "sharpness",
+    "size",
+    "yaw",
+    "pitch",
+    "likeness",
+    "covered",
+    "mouth",
+    "eyelids",
+    "gaze",
+    "frame",
+    "person",
+    "shot",
+]
 LabColour = tuple[float, float, float]  # L*, a*, b*
 Thumbs = NDArray[np.uint8]  # (N, 64, 64), the aligned inner faces in grey
 
@@ -53,6 +67,11 @@ class FaceMeasures:
     likeness: float  # to the set's median face, 1 is equal; see `measure_faces`
     mouth: float  # `expression.mouth_opening`: 0 closed, about 0.3 wide open
     eyelids: float  # `expression.visible_eyelid_closing`, to be compared within the set
+    covered: float  # share of the face, 0..1, before which something else is; see `covering`
+    gaze: float  # `expression.gaze`: irises seen at the left corners are -1, at the right ones 1
+    light: float  # which half is lighter, in L*: above 0 the picture's right, 0 if both are equal
+    person: int  # who of the film's people, from 1; 0 if that is not known
+    shot: int  # of the film, from 1; 0 if that is not known
     colour: LabColour  # mean L*, a*, b* of the inner face
     contrast: LabColour  # standard deviation of L*, a*, b* there
 
@@ -65,7 +84,7 @@ class FaceMeasures:
 def measure_faces(
     paths: Sequence[Path], record: Mapping[str, Any], identity: IdentityModel | None
 ) -> list[FaceMeasures]:
-    """Look at every crop; takes some 12 ms each on one core, with `identity` 80 ms more.
+    """Look at every crop; takes some 15 ms each on one core, with `identity` 80 ms more.
 
     The crops come at one size and coverage, whatever theirs are, so that sets can be compared: a
     small face enlarged is less sharp. The pose is that of the crop's landmarks, seen by a camera
@@ -88,7 +107,7 @@ def measure_faces(
         ValueError: if a crop is no image or faces.json lacks its landmarks.
     """
     rows: list[dict[str, Any]] = []
-    thumbs, descriptors = [], []
+    thumbs, descriptors, unlike = [], [], []
     coverage = float(record.get("coverage", CROP_COVERAGE))
     for path in tqdm(paths, "look at the faces", leave=False, delay=2.0):
         entry = record["faces"][path.name]
@@ -102,14 +121,17 @@ def measure_faces(
             descriptors.append(identity(image, points))
         size = coverage * len(image) / scale
         rows.append({"name": path.name, "frame": int(entry.get("frame", 0)), "size": size})
+        rows[-1].update({key: int(entry.get(key, 0)) for key in ("person", "shot")})
         rows[-1].update(_look(*_usual(image, points, coverage)))
+        unlike.append(unlikeness(image, points))
     if descriptors:
         likeness = _to_median(np.stack(descriptors))
     else:
         likeness = _correlation(np.stack(thumbs), np.array([(r["yaw"], r["pitch"]) for r in rows]))
+    measured = zip(rows, likeness, covered_shares(np.stack(unlike)), strict=True)
     return [
-        FaceMeasures(**row, likeness=float(value))
-        for row, value in zip(rows, likeness, strict=True)
+        FaceMeasures(**row, likeness=float(like), covered=float(cover))
+        for row, like, cover in measured
     ]
 
 
@@ -159,6 +181,22 @@ def near_duplicates(
     return [group for group in groups.values() if len(group) > 1]
 
 
+def share_of_twins(one: Thumbs, other: Thumbs, threshold: float = 0.05) -> float:
+    """Which share of the smaller of two sets shows the same as some crop of the other, 0..1.
+
+    Args:
+        one: (N, 64, 64) uint8, from `read_thumbs`.
+        other: (M, 64, 64) uint8.
+        threshold: how far apart the same may be; see `near_duplicates`.
+    """
+    few, many = sorted((one, other), key=len)
+    features, found = _structure(many), 0
+    for start in range(0, len(few), 256):
+        alike = _structure(few[start : start + 256]) @ features.T
+        found += int((alike.max(axis=1) >= 1.0 - threshold).sum())
+    return found / max(1, len(few))
+
+
 def _structure(thumbs: Thumbs) -> NDArray[np.float32]:
     """(N, 4096), locally normalised and of length 1."""
     features = np.empty((len(thumbs), _THUMB * _THUMB), np.float32)
@@ -193,13 +231,18 @@ def _usual(image: Image, points: Points, coverage: float) -> tuple[Image, Points
 def _look(image: Image, points: Points) -> dict[str, Any]:
     """What one crop shows."""
     yaw, pitch, _ = head_pose(points, image.shape[:2]).angles_deg
-    lab = to_lab(image)[inner_face_mask(points, image.shape[:2])]
+    inside, lab = inner_face_mask(points, image.shape[:2]), to_lab(image)
+    left = np.arange(image.shape[1]) < points[27:31, 0].mean()  # of the ridge of the nose
+    light = [float(lab[inside & half, 0].mean()) for half in (~left, left) if (inside & half).any()]
+    lab = lab[inside]
     return {
         "sharpness": sharpness(image, points),
         "yaw": float(yaw),
         "pitch": float(pitch),
         "mouth": float(mouth_opening(points)),
         "eyelids": visible_eyelid_closing(image, points),
+        "gaze": gaze(image, points),
+        "light": light[0] - light[-1],
         "colour": tuple(lab.mean(axis=0).tolist()),
         "contrast": tuple(lab.std(axis=0).tolist()),
     }

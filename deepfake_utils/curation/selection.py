@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from ..files import ODD, read_json, write_json
 from ..images import check_one_of
-from ..scoring.identity import IdentityModel, identity_available
+from ..tracking.identity import IdentityModel, identity_available
+from .covering import COVERED
 from .folder import CropFolder
 from .inspection import (
     BLURRED,
@@ -47,6 +48,9 @@ class Reach(NamedTuple):
     high: float  # all but one face in 200 have less
 
 
+NOWHERE = Reach(0.0, 0.0, 0.0)
+
+
 @dataclass(frozen=True)
 class SetSummary:
     """What the kept faces of one person show."""
@@ -63,6 +67,9 @@ class SetSummary:
     eyelids: Reach  # 0 as usual, 1 if only lid is seen: by `expression.visible_eyelid_closing`
     colour: LabColour  # mean L*, a*, b* of the inner faces
     contrast: LabColour  # mean over the faces of the standard deviation in each
+    gaze: Reach = NOWHERE  # -1 to the picture's left, 1 to its right
+    light: Reach = NOWHERE  # by how much L* the picture's right half is lighter than the left
+    covered: int = 0  # faces before which something is
 
 
 class Curation(CropFolder):
@@ -106,6 +113,11 @@ class Curation(CropFolder):
         """The rows of `table` that are of kept crops."""
         return tuple(self.table[self.number(name)] for name in self.kept)
 
+    @property
+    def kept_thumbs(self) -> Thumbs:
+        """The inner faces of the kept crops in grey, (N, 64, 64)."""
+        return self._thumbs[[self.number(name) for name in self.kept]]
+
     def number(self, name: str) -> int:
         """Which row of the table a crop has.
 
@@ -139,9 +151,31 @@ class Curation(CropFolder):
             ValueError: if `threshold` is not in 0..1.
         """
         rows = self.kept_table
-        thumbs = self._thumbs[[self.number(row.name) for row in rows]]
-        groups = near_duplicates(thumbs, [row.sharpness for row in rows], threshold)
+        groups = near_duplicates(self.kept_thumbs, [row.sharpness for row in rows], threshold)
         return [[rows[index].name for index in group] for group in groups]
+
+    def groups(self) -> dict[tuple[int, int], list[str]]:
+        """Names of all crops by (person, shot), as `extract_clip` numbered them; 0 is not known."""
+        found: dict[tuple[int, int], list[str]] = {}
+        for name in self.names:
+            entry = self.record["faces"][name]
+            group = int(entry.get("person", 0)), int(entry.get("shot", 0))
+            found.setdefault(group, []).append(name)
+        return dict(sorted(found.items()))
+
+    def drop_group(self, person: int, shot: int | None = None) -> list[str]:
+        """Drop the crops of one person, or of one person in one shot, by their numbers from 1.
+
+        Raises:
+            ValueError: if there is no such group, or no crop would be left.
+        """
+        groups = self.groups()
+        meant = [key for key in groups if key[0] == person and shot in (None, key[1])]
+        if not meant:
+            raise ValueError(
+                f"expected (person, shot) as one of {list(groups)}, got {person, shot}"
+            )
+        return self._step("drop", [name for key in meant for name in groups[key]])
 
     def drop(self, which: Which) -> list[str]:
         """Leave crops out of training.
@@ -217,6 +251,9 @@ class Curation(CropFolder):
             eyelids=_reach((lids - usual) / max(1.0 - usual, 1e-6)),
             colour=tuple(np.mean([row.colour for row in rows], axis=0).tolist()),
             contrast=tuple(np.mean([row.contrast for row in rows], axis=0).tolist()),
+            gaze=_reach([row.gaze for row in rows]),
+            light=_reach([row.light for row in rows]),
+            covered=sum(row.covered > COVERED for row in rows),
         )
 
     @functools.cached_property

@@ -412,6 +412,7 @@ class ClipPanel(Panel):
         size: int = 256,
         again: bool = False,
         where: tuple[float, float] | None = None,
+        like: str | os.PathLike[str] | None = None,
     ) -> ExtractionReport:
         """Cut the face out of each frame of `training_clip`, into the project, with a bar.
 
@@ -423,7 +424,9 @@ class ClipPanel(Panel):
             size: side of the crops in pixels.
             again: True cuts them out anew in any case.
             where: (x, y) in shares of width and height, 0..1: of several people the one nearest to
-                it; None takes the largest face.
+                it in the first shot; None takes the largest face of each shot.
+            like: a picture of the person, such as one of those in the folder `people` inside the
+                faces folder, where a clip shows several.
 
         Raises:
             ValueError: as `consent` and `extract_clip`.
@@ -433,6 +436,8 @@ class ClipPanel(Panel):
         consent.check()
         asked = {**dataclasses.asdict(clip), "stride": stride, "size": size}
         asked["where"] = None if where is None else list(where)
+        if like is not None:
+            asked["like"] = sha256_of(Path(like))
         asked["bytes"] = Path(clip.path).stat().st_size
         restore_folder(folder)
         with reading(self.project.root / "project.json", "what was extracted", ADVICE):
@@ -446,6 +451,9 @@ class ClipPanel(Panel):
             with reading(self.project.root / "project.json", "what was extracted", ADVICE):
                 known = {"damaged_s": (), **earlier["report"]}
                 return ExtractionReport(folder, **{**known, "damaged_s": tuple(known["damaged_s"])})
+        choose = None if where is None else FaceChoice("position", where, "shares")
+        if like is not None:
+            choose = FaceChoice.like(like, self.landmarker)
         from tqdm.auto import tqdm
 
         with tqdm(desc=f"person {self.person}", unit="frame") as bar:
@@ -461,7 +469,7 @@ class ClipPanel(Panel):
                 self.landmarker,
                 *part,
                 overwrite=True,
-                choose=None if where is None else FaceChoice("position", where, "shares"),
+                choose=choose,
                 consent=consent,
                 progress=show,
             )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import cv2
 import numpy as np
 
+from ..curation.covering import COVERED
 from ..curation.inspection import BLURRED, NEAR, Measure
 from ..curation.selection import Curation, Which
 from ..images import Image, check_one_of, read_image
@@ -23,6 +24,7 @@ Shown = Literal["all", "kept", "dropped"]
 
 THUMB = 104  # pixels; eight fit into 1000 with what is between them
 COLUMNS = 8
+MOST_CARDS = 40  # of people in shots; by calls there are all
 _VISIBLE = 0.8  # of a crop's side: the middle, where the face is
 
 
@@ -48,7 +50,8 @@ class FacesPanel(Panel):
 
     methods = (
         "Without ipywidgets, look with panel.plot(), panel.go(1) and panel.sort('sharpness'), and "
-        "call panel.drop([3, 5]), panel.drop_below('sharpness', 0.08), panel.drop_duplicates() or "
+        "call panel.drop([3, 5]), panel.drop_below('sharpness', 0.08), panel.drop_duplicates(), "
+        "panel.drop_covered(), panel.drop_group(2) (person 2) or "
         "panel.undo()."
     )
 
@@ -59,7 +62,8 @@ class FacesPanel(Panel):
             raise ValueError(f"page_size: expected at least 1, got {page_size}")
         self.curation = Curation(folder, identity)
         self.page_size, self.page = page_size, 0
-        self.order: Measure = "frame"
+        people = {person for person, _ in self.curation.groups()}
+        self.order: Measure = "person" if len(people) > 1 else "frame"
         self.highest_first = False
         self.shown: Shown = "all"
 
@@ -94,15 +98,21 @@ class FacesPanel(Panel):
         """Names of the crops on this page."""
         return self.names[self.page * self.page_size :][: self.page_size]
 
-    def label(self, name: str) -> tuple[str, str, str, str]:
-        """Four short lines of what is known of a crop: number, size and blur, likeness, pose."""
+    def label(self, name: str) -> tuple[str, ...]:
+        """Short lines of what is known of a crop: number, size and blur, likeness, pose.
+
+        One more says whose it is, where there are several groups, and that it is covered.
+        """
         number = self.curation.number(name)
         row = self.curation.table[number]
+        more = [_group_name(row.person, row.shot)] * (len(self.curation.groups()) > 1)
+        more += [f"covered {row.covered:.2f}"] * (row.covered > COVERED)
         return (
             f"#{number}",
             f"{row.size:.0f} px, sharp {row.sharpness:.2f}",
             f"like {row.likeness:.2f}",
             f"yaw {row.yaw:+.0f}°, pitch {row.pitch:+.0f}°",
+            *([", ".join(more)] if more else []),
         )
 
     def thumbnail(self, name: str) -> Image:
@@ -176,6 +186,14 @@ class FacesPanel(Panel):
         """As `Curation.drop_duplicates`."""
         return self._done(self.curation.drop_duplicates(threshold))
 
+    def drop_covered(self) -> list[str]:
+        """Drop the faces before which something is: a hand, hair, a cup."""
+        return self.drop_above("covered", COVERED)
+
+    def drop_group(self, person: int, shot: int | None = None) -> list[str]:
+        """As `Curation.drop_group`."""
+        return self._done(self.curation.drop_group(person, shot))
+
     def undo(self) -> list[str]:
         """As `Curation.undo`."""
         return self._done(self.curation.undo())
@@ -201,6 +219,15 @@ class FacesPanel(Panel):
         return dict(self.view.fields)
 
 
+def _belongs(group: tuple[int, int], person: int, shot: int | None) -> bool:
+    return group[0] == person and shot in (None, group[1])
+
+
+def _group_name(person: int, shot: int | None) -> str:
+    who = f"person {person}" if person else "somebody"
+    return who if not shot else f"{who}, shot {shot}"
+
+
 class FacesView(View):
     """The widgets of a `FacesPanel`.
 
@@ -213,6 +240,7 @@ class FacesView(View):
         w = self._w
         self._pictures: dict[tuple[str, bool], bytes] = {}
         self.fields: dict[str, Any] = {}
+        self._group_texts: dict[tuple[int, int | None], tuple[Any, list[str]]] = {}
         self._count, self._page = w.HTML(), w.HTML()
         self._beyond = w.HTML()
         self._cells = [self._cell() for _ in range(panel.page_size)]
@@ -220,7 +248,7 @@ class FacesView(View):
         look = {"grid_template_columns": columns, "grid_gap": "4px 2px"}
         grid = w.GridBox([cell[0] for cell in self._cells], layout=look)
         rows = [self._looking(), self._limits(), self._steps()]
-        parts = [self._count, *rows, self.said, grid]
+        parts = [self._count, *rows, self._group_cards(), self.said, grid]
         self.box = w.VBox(parts, layout={"width": "100%", "max_width": "1000px"})
         self._new_limits()
         self.refresh()
@@ -261,11 +289,41 @@ class FacesView(View):
             "drop near-duplicates": lambda: self._tell(
                 "dropped", panel.drop_duplicates(near.value)
             ),
+            "drop covered": lambda: self._tell("dropped", panel.drop_covered()),
             "undo": lambda: self._tell("undone:", panel.undo()),
             "take all back": lambda: self._tell("taken back", panel.reset()),
         }
         buttons = [self._act(name, act) for name, act in acts.items()]
         return self._w.HBox([near, *buttons])
+
+    def _group_cards(self) -> Any:
+        """A picture of each person in each shot, with a button that drops them; none if alone."""
+        groups = self._panel.curation.groups()
+        people = {person for person, _ in groups}
+        meant: list[tuple[int, int | None]] = []
+        for person in sorted(people):
+            shots = [shot for one, shot in groups if one == person]
+            if len(shots) > 1 and len(people) > 1:  # else it is all, or the same as the shot
+                meant.append((person, None))
+            meant += [(person, shot) for shot in shots]
+        cards = [self._card(*group) for group in meant[:MOST_CARDS]] if len(groups) > 1 else []
+        return self._w.HBox(cards, layout={"flex_flow": "row wrap"})
+
+    def _card(self, person: int, shot: int | None) -> Any:
+        groups = self._panel.curation.groups()
+        names = [n for key, own in groups.items() for n in own if _belongs(key, person, shot)]
+        image = self._panel.thumbnail(names[len(names) // 2])
+        picture = self._w.Image(format="png", value=png_bytes(image), layout={"width": "56px"})
+        name = _group_name(person, shot)
+        act = self._act(f"drop {name}", lambda: self._tell("dropped", self._drop(person, shot)))
+        text = self._w.HTML(f'<div style="font-size:11px">{name}: {len(names)} faces</div>')
+        self._group_texts[person, shot] = (text, names)
+        side = self._w.VBox([text, act])
+        look = {"border": "1px solid #ccc", "margin": "2px", "padding": "2px"}
+        return self._w.HBox([picture, side], layout=look)
+
+    def _drop(self, person: int, shot: int | None) -> list[str]:
+        return self._panel.drop_group(person, shot)
 
     def _cell(self) -> tuple[Any, Any, Any, Any]:
         """A thumbnail, a box to tick, and what is known; filled by `refresh`."""
@@ -306,8 +364,9 @@ class FacesView(View):
             self._limit.min = low
             self._limit.step = span / 100.0
             self._limit.readout_format = ".0f" if span > 20.0 else ".2f"
-            blurred = measure == "sharpness" and low < BLURRED < high
-            self._limit.value = BLURRED if blurred else low
+            usual = {"sharpness": BLURRED, "covered": COVERED}.get(measure, low)
+            self._limit.value = usual if low < usual < high else low
+            self._side.value = "above" if measure == "covered" else "below"
         self._count_beyond()
 
     def _count_beyond(self) -> None:
@@ -328,6 +387,13 @@ class FacesView(View):
             f"<b>{folder}</b>: {kept} faces kept, {len(dropped)} dropped. Dropped faces move to "
             "the folder <i>dropped</i>; nothing is deleted."
         )
+        for (person, shot), (line, members) in self._group_texts.items():
+            here = len(members) - len(dropped.intersection(members))
+            what = f"{_group_name(person, shot)}: {here} of {len(members)} kept"
+            line.value = f'<div style="font-size:11px">{what}</div>'
+        covered = len(curation.outside("covered", high=COVERED))
+        if covered:
+            self._count.value += f" <b>{covered}</b> seem covered by something."
         self._page.value = f"&nbsp;page {panel.page + 1} of {panel.pages}&nbsp;"
         names = panel.on_page
         with self.quietly():

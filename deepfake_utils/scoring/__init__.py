@@ -6,8 +6,8 @@ and `identity` (whose face it is). `bootstrap` says how sure a figure is. For a 
 line to `scorecard.MEASURES`, and in `measures.Column.add` put its number for each frame.
 """
 
+from ..tracking.identity import IdentityModel, identity_available
 from .expression import mouth_opening, visible_eyelid_closing
-from .identity import IdentityModel, identity_available
 from .likeness import (
     fine_detail,
     inner_face_psnr,

@@ -84,6 +84,37 @@ def visible_eyelid_closing(frame: Image, points: Points) -> float:
     return 1.0 - seen
 
 
+def gaze(frame: Image, points: Points) -> float:
+    """Where between the corners of the eyes the irises are seen, by where it is darkest.
+
+    The mean place of what is nearer in brightness to the darkest than to the median between the
+    corners of an eye, weighed by how dark it is; the mean of both eyes. A turned head shows them
+    off the middle, too, as it is what is seen that is drawn. Closed lids say little.
+
+    Args:
+        frame: (H, W, 3) RGB uint8.
+        points: (68, 2), (x, y) in frame pixels.
+
+    Returns:
+        From -1 (at the corner to the picture's left) to 1, 0 in the middle.
+
+    Raises:
+        TypeError, ValueError: if the frame is no image or the points are not (68, 2).
+    """
+    check_image(frame, "frame")
+    points = check_points(points, 68, "points")
+    found = []
+    for corners in _EYES:
+        matrix = umeyama(points[list(corners)], _CORNERS)
+        patch = cv2.warpAffine(frame, matrix, _PATCH_WH, borderMode=cv2.BORDER_REPLICATE)
+        grey = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)[30:42, 6:42].astype(np.float64)
+        limit = (np.percentile(grey, 5.0) + np.median(grey)) / 2.0
+        dark = np.clip(limit - grey, 0.0, None).sum(axis=0)
+        place = float(dark @ np.linspace(-1.0, 1.0, len(dark)))
+        found.append(place / max(float(dark.sum()), 1e-9))
+    return float(np.mean(found))
+
+
 def gap(
     points: NDArray[np.float64],
     upper: tuple[int, ...],

@@ -19,10 +19,10 @@ from ..detectors.pose import angle_between, head_pose
 from ..faces import inner_face_mask
 from ..images import Image, Points, check_image, check_points
 from ..landmarks import INNER, STEADY, Landmarker, outer_eye_distance
+from ..tracking.identity import Descriptor
 from ..umeyama import transform_points, umeyama
 from .bootstrap import Samples
 from .expression import MIN_FRAMES, mouth_opening, visible_eyelid_closing, without_slow_part
-from .identity import Descriptor
 from .likeness import (
     fine_detail,
     inner_face_psnr,

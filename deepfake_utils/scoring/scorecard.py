@@ -20,10 +20,10 @@ from ..images import Image, check_image
 from ..landmarks import Landmarker
 from ..samples import FPS, TEST_START_S, sample_clips
 from ..settings import Settings, setting
+from ..tracking.identity import INSTALL, Descriptor, IdentityModel, identity_available
 from ..video import read_frames
 from .bootstrap import Samples, Statistic, block_interval
 from .expression import correlation
-from .identity import INSTALL, Descriptor, IdentityModel, identity_available
 from .likeness import in_step, sample_answer
 from .measures import Column, Moment, identity_samples, moment
 

@@ -7,6 +7,7 @@ its points 17-67.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,17 +15,23 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..images import Image, Points
-from ..landmarks import INNER
+from ..images import Image, Points, read_image
+from ..landmarks import INNER, Landmarker
 from ..settings import Settings, setting
+from .identity import cosine_distance, face_embedder
 
 MOST_KNOWN = 16  # people of a shot who are remembered, the last seen
+ONE_PICTURE = 1.25  # times what means of several pictures may differ, single ones may
 RECHECKS = 3  # a person who fails so many comparisons in a row is let go
 
 
 @dataclass(frozen=True, eq=False)
 class FaceChoice(Settings):
-    """Which person is followed where a frame shows several; chosen anew in each shot."""
+    """Which person is followed where several are seen.
+
+    By size somebody is chosen anew in each shot. By position that is so in the first shot; in later
+    ones it is whoever looks like them, if anybody does.
+    """
 
     by: Literal["size", "position", "reference"] = setting(
         "size", "the largest face, the nearest one, or the one most like a reference"
@@ -61,15 +68,41 @@ class FaceChoice(Settings):
                 "pass both, e.g. reference=embed(frame, points)"
             )
 
+    @classmethod
+    def like(cls, picture: str | os.PathLike[str] | Image, landmarker: Landmarker) -> FaceChoice:
+        """The person whom a picture shows, by the largest face in it.
+
+        Told by `IdentityModel` if the extra `score` is installed, else by `FaceCode`.
+
+        Args:
+            picture: a file, e.g. one of those that `extract_clip` wrote of each person, or
+                (H, W, 3) RGB uint8.
+            landmarker: frame -> list of (68, 2) points.
+
+        Raises:
+            ValueError: if no face is found in it.
+        """
+        image = picture if isinstance(picture, np.ndarray) else read_image(picture)
+        faces = landmarker(image)
+        if not faces:
+            raise ValueError(
+                "picture: expected a face, got none; take one that shows it from the front, larger"
+            )
+        embed = face_embedder()
+        reference = embed(image, faces[0])
+        return cls("reference", None, "pixels", reference, embed, ONE_PICTURE * embed.alike)
+
 
 @dataclass(eq=False)
 class _Person:
     """Somebody seen in this shot, and where last."""
 
+    number: int  # of all that were seen in the film
     centre: NDArray[np.float64]  # (2,) pixels
     size: float  # pixels
     time_s: float
     velocity: NDArray[np.float64]  # (2,) pixels a second
+    code: NDArray[np.float64] | None = None  # sum of what was embedded of their face
 
     def update(self, centre: NDArray[np.float64], size: float, time_s: float) -> None:
         """Note where the person is now."""
@@ -105,11 +138,18 @@ class FaceFollower:
 
     Args:
         choice: which person; None is the largest face.
+
+    Attributes:
+        track: counts the people chosen one after another.
+        seen: everybody in the last frame: a number that stays theirs within a shot, and (68, 2).
     """
 
     def __init__(self, choice: FaceChoice | None = None) -> None:
         self.choice = choice or FaceChoice()
-        self.track = 0  # counts the people chosen one after another
+        self.track = 0
+        self.seen: tuple[tuple[int, Points], ...] = ()
+        self._people = 0  # seen so far
+        self._wanted: NDArray[np.float64] | None = None  # code of who was chosen by position
         self.reset()
 
     def reset(self) -> None:
@@ -151,6 +191,7 @@ class FaceFollower:
             if person not in self._known:
                 self._known.append(person)
             person.update(*_place(face), time_s)
+        self.seen = tuple((p.number, face) for p, face in zip(people, faces, strict=True))
         self._known.sort(key=lambda person: -person.time_s)
         del self._known[MOST_KNOWN:]
         return next((f for p, f in zip(people, faces, strict=True) if p is self._chosen), None)
@@ -167,18 +208,21 @@ class FaceFollower:
         for distance, i, k in pairs:
             if distance <= 1.0 and i not in who and self._known[k] not in who.values():
                 who[i] = self._known[k]
-        return [
-            who.get(i) or _Person(centre, size, time_s, np.zeros(2))
-            for i, (centre, size) in enumerate(places)
-        ]
+        for i, (centre, size) in enumerate(places):
+            if i not in who:
+                self._people += 1
+                who[i] = _Person(self._people, centre, size, time_s, np.zeros(2))
+        return [who[i] for i in range(len(places))]
 
     def _look(
         self, image: Image, time_s: float, faces: Sequence[Points], people: list[_Person]
     ) -> None:
         """Choose somebody if nobody is chosen, or the person is away."""
         candidates = list(range(len(faces)))
-        chosen = self._chosen
-        if chosen is not None and self.choice.by != "reference":
+        chosen, limit = self._chosen, math.inf
+        if self.choice.by == "reference":
+            limit = self.choice.max_distance
+        elif chosen is not None:
             candidates = [
                 i
                 for i in candidates
@@ -187,10 +231,23 @@ class FaceFollower:
         if not candidates:
             return
         costs = self._costs(image, [faces[i] for i in candidates])
+        if self.choice.by == "position" and chosen is None and self._wanted is not None:
+            wanted, limit = self._wanted, ONE_PICTURE * face_embedder().alike
+            costs = [
+                cosine_distance(self._code(image, faces[i], people[i]), wanted) for i in candidates
+            ]
         best = int(np.argmin(costs))
-        if self.choice.by == "reference" and costs[best] > self.choice.max_distance:
-            return
-        self._take(people[candidates[best]], time_s)
+        if costs[best] <= limit:
+            person = people[candidates[best]]
+            self._take(person, time_s)
+            if self.choice.by == "position":
+                self._wanted = self._code(image, faces[candidates[best]], person)
+
+    def _code(self, image: Image, face: Points, person: _Person) -> NDArray[np.float64]:
+        """The sum of somebody's codes so far, with that of this frame."""
+        code = np.asarray(face_embedder()(image, face), np.float64)
+        person.code = code if person.code is None else person.code + code
+        return person.code
 
     def _take(self, person: _Person, time_s: float) -> None:
         self._chosen, self._checked_s, self._failed = person, time_s, 0
@@ -241,5 +298,4 @@ class FaceFollower:
                 f"embed: expected the reference's shape {reference.shape}, got {found.shape}; "
                 "make the reference by the same function"
             )
-        lengths = float(np.linalg.norm(found) * np.linalg.norm(reference))
-        return 1.0 - float(found @ reference) / max(lengths, 1e-12)
+        return cosine_distance(found, reference)

@@ -48,7 +48,8 @@ class TrackedFrame(NamedTuple):
     status: Status  # "bridged" has points but no raw ones; the last two have neither
     cut: bool  # whether a new shot begins here
     confidence: float = 1.0  # of the landmarker in the raw points, 0..1; 0 where there are none
-    faces: int = 1  # how many the landmarker found in the frame, whoever they are
+    dissolve: int = 0  # so many frames before, and around, were a dissolve to that shot
+    seen: tuple[tuple[int, Points], ...] = ()  # everybody: a number each, and (68, 2) as found
 
 
 @dataclass(frozen=True)
@@ -100,15 +101,16 @@ class Seen:
     track: int  # which choice of a person it belongs to
     raw: Points | None
     confidence: float  # in those points, 0..1
-    faces: int  # in the frame
     alignment: NDArray[np.float64] | None = None  # (4,)
     shape: Points | None = None  # (68, 2) in units of the mean face
+    dissolve: int = 0  # frames of it, if one leads to the shot that begins here
+    seen: tuple[tuple[int, Points], ...] = ()  # everybody, by number
     run: int = 0  # frames of one run may be smoothed together
 
     def tracked(self, points: Points | None) -> TrackedFrame:
         """The frame as it comes out."""
         image, time_s = self.frame
-        known = (self.raw, self.status, self.cut, self.confidence, self.faces)
+        known = self.raw, self.status, self.cut, self.confidence, self.dissolve, self.seen
         return TrackedFrame(image, time_s, points, *known)
 
 

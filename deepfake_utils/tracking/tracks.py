@@ -122,11 +122,13 @@ def _watch(
         raw = follower(image, time_s, faces)
         if raw is None:
             status: Status = "other person" if faces else "no face"
-            yield Seen(frame, status, cut, follower.track, None, 0.0, len(faces))
+            seen = Seen(frame, status, cut, follower.track, None, 0.0)
         else:
             sure = next(face.confidence for face in found if face.points is raw)
             place = alignment_of(raw[STEADY]), shape_of(raw)
-            yield Seen(frame, "found", cut, follower.track, raw, sure, len(faces), *place)
+            seen = Seen(frame, "found", cut, follower.track, raw, sure, *place)
+        seen.dissolve, seen.seen = change.dissolve, follower.seen
+        yield seen
 
 
 def _rising(frames: Iterable[TimedFrame]) -> Iterator[TimedFrame]:

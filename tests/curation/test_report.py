@@ -79,6 +79,11 @@ def test_nothing_to_add_to_a_good_pair():
         ({"never": 0.12}, "12 % of A's faces are in poses near which B was never seen"),
         ({"b": {"mouth": Reach(0, 0.02, 0.1)}}, "B's mouth is never as open as A's (0.10 of"),
         ({"b": {"eyelids": Reach(0, 0, 0.3)}}, "B's eyes never close as far as A's"),
+        ({"b": {"mouth": Reach(0.12, 0.2, 0.3)}}, "B's mouth never closes as far as A's (0.12 of"),
+        ({"a": {"eyelids": Reach(-0.4, 0, 0.6)}}, "B's eyes never open as wide as A's"),
+        ({"a": {"gaze": Reach(-0.6, 0, 0.1)}}, "A looks further to the picture's left than B"),
+        ({"a": {"light": Reach(-25, 0, 3)}}, "A's face is lit from one side (by up to 25 in L*)"),
+        ({"b": {"covered": 60}}, "15 % of B's faces are covered by something"),
         ({"b": {"faces": 40}}, "B has 20 distinct faces"),
         ({"a": {"blurred": 200}}, "half of A's faces are blurred"),
         ({"b": {"duplicates": 260}}, "B's faces are near-duplicates"),
@@ -128,7 +133,16 @@ def test_a_set_lacks_nothing_of_itself_but_faces(crops):
     assert same.a == same.b
     assert same.colour_difference == 0.0
     assert not same.poses.never.any() and not same.poses.mirrored.any()
-    assert len(same.advice) == 2 and all("distinct faces" in each for each in same.advice)
+    assert same.same_clip and "same clip" in same.advice[0]
+    assert len(same.advice) == 3 and all("distinct faces" in each for each in same.advice[1:])
+
+
+def test_a_copy_in_other_files_is_the_same_clip_and_another_person_is_not(crops, folder, report):
+    for path in folder.glob("*.png"):
+        _, data = cv2.imencode(".jpg", read_image(path), [cv2.IMWRITE_JPEG_QUALITY, 60])
+        write_image(path, cv2.imdecode(data, cv2.IMREAD_COLOR))
+    assert pair_report(crops[0], folder, identity=False).same_clip
+    assert not report.same_clip
 
 
 def test_what_the_sample_people_lack(report):
@@ -177,7 +191,7 @@ def test_the_networks_size_matters(crops):
 def test_reports_show_themselves(report):
     text = report._repr_markdown_()
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(rows) == 14
+    assert len(rows) == 17
     assert all(line.replace("\\|", "").count("|") == 4 for line in rows)
     assert all(f"* {each}" in text for each in report.advice)
     whole = dataclasses.replace(report, advice=())

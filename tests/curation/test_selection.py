@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from deepfake_utils.curation.covering import COVERED
 from deepfake_utils.curation.folder import DROPPED, JOURNAL_FILE
 from deepfake_utils.curation.inspection import BLURRED, NEAR, read_thumbs
 from deepfake_utils.curation.selection import MEASURES_FILE, Curation
@@ -363,3 +364,78 @@ def test_what_is_no_faces_folder_is_told(tmp_path):
     write_image(tmp_path / "face_000000.png", np.zeros((64, 64, 3), np.uint8))
     with pytest.raises(ValueError, match=r"expected 'landmarks' .* of face_000000\.png"):
         _ = Curation(tmp_path, identity=False).table
+
+
+# Groups, covered faces ----------------------------------------------------------------------
+
+
+def number_groups(folder: Path) -> None:
+    """Person 1 in shots 1 and 3, person 2 in shot 2, four crops each."""
+    record = json.loads((folder / FACES_FILE).read_text())
+    for i, entry in enumerate(record["faces"].values()):
+        entry["shot"] = i // 4 + 1
+        entry["person"] = 2 if entry["shot"] == 2 else 1
+    (folder / FACES_FILE).write_text(json.dumps(record))
+
+
+def test_groups_of_a_person_and_a_shot_are_dropped_and_come_back(folder):
+    number_groups(folder)
+    curation = Curation(folder, identity=False)
+    assert {key: len(names) for key, names in curation.groups().items()} == {
+        (1, 1): 4,
+        (1, 3): 4,
+        (2, 2): 4,
+    }
+    assert [(row.person, row.shot) for row in curation.table[3:5]] == [(1, 1), (2, 2)]
+    assert curation.drop_group(2) == curation.groups()[2, 2]
+    assert len(load_faces(folder)) == 8
+    assert len(curation.undo()) == 4 and curation.dropped == ()
+    assert curation.drop_group(1, 3) == curation.groups()[1, 3]
+    with pytest.raises(ValueError, match=r"expected \(person, shot\) as one of .* got \(3, None\)"):
+        curation.drop_group(3)
+
+
+def test_without_numbers_all_is_one_group(curation):
+    assert curation.groups() == {(0, 0): list(curation.names)}
+
+
+def hand(image: np.ndarray) -> np.ndarray:
+    """Four fingers of the skin's colour before mouth and cheek."""
+    image = image.copy()
+    side = len(image)
+    skin = (0.9 * image[side * 2 // 5 : side // 2, side * 2 // 5 : side // 2].mean((0, 1))).tolist()
+    for k in range(4):
+        y = round(side * (0.5 + 0.06 * k))
+        cv2.line(image, (side // 5, y + side // 12), (side * 3 // 5, y), skin, side // 20)
+        cv2.line(
+            image, (side // 5, y + side // 8), (side * 3 // 5, y + side // 26), [60, 40, 30], 1
+        )
+    return image
+
+
+def cup(image: np.ndarray) -> np.ndarray:
+    image, side = image.copy(), len(image)
+    image[side // 2 : side * 4 // 5, side * 2 // 5 : side * 13 // 20] = (30, 60, 150)
+    return image
+
+
+def hair(image: np.ndarray) -> np.ndarray:
+    image, side, rng = image.copy(), len(image), np.random.default_rng(0)
+    for x in rng.normal(0.4, 0.06, 20):
+        ends = (round(side * x), 0), (round(side * (x + rng.normal(0, 0.06))), round(side * 0.6))
+        cv2.line(image, *ends, (40, 25, 15), max(1, side // 60), cv2.LINE_AA)
+    return image
+
+
+@pytest.mark.parametrize("what", [hand, cup, hair])
+def test_covered_faces_are_noticed_and_can_be_dropped(folder, what):
+    names = [f"face_{i:06d}.png" for i in (2, 6, 9)]
+    for name in names:
+        spoil(folder, name, what)
+    curation = Curation(folder, identity=False)
+    rows = {row.name: row.covered for row in curation.table}
+    assert all(0.0 <= value <= 1.0 for value in rows.values())
+    assert curation.outside("covered", high=COVERED) == names
+    assert min(rows[name] for name in names) > max(v for n, v in rows.items() if n not in names)
+    assert curation.summary().covered == 3
+    assert curation.drop_above("covered", COVERED) == names

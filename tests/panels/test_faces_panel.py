@@ -2,6 +2,7 @@
 
 import builtins
 import io
+import json
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from deepfake_utils.extraction import load_faces
+from deepfake_utils.extraction import FACES_FILE, load_faces
 from deepfake_utils.images import read_image, write_image
 from deepfake_utils.panels import base
 from deepfake_utils.panels.base import has_widgets, png_bytes
@@ -260,3 +261,64 @@ def test_everything_has_a_label_and_fits_into_a_column(panel):
     for row in panel.box.children[1:4]:
         widths = [int((field.layout.width or "90px")[:-2]) for field in row.children]
         assert sum(widths) < 1000
+
+
+# Groups, covered faces ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def grouped(folder) -> FacesPanel:
+    """Person 1 in shots 1 and 3, person 2 in shot 2, four crops each."""
+    record = json.loads((folder / FACES_FILE).read_text())
+    for i, entry in enumerate(record["faces"].values()):
+        entry["shot"] = i // 4 + 1
+        entry["person"] = 2 if entry["shot"] == 2 else 1
+    (folder / FACES_FILE).write_text(json.dumps(record))
+    return FacesPanel(folder, identity=False, page_size=5)
+
+
+def test_a_group_goes_with_one_click_and_comes_back(grouped):
+    assert grouped.order == "person"
+    shots = [grouped.curation.table[grouped.curation.number(n)].shot for n in grouped.names]
+    assert shots == [1] * 4 + [3] * 4 + [2] * 4
+    assert {name for name in grouped.widgets if name.startswith("drop person")} == {
+        "drop person 1",
+        "drop person 1, shot 1",
+        "drop person 1, shot 3",
+        "drop person 2, shot 2",
+    }
+    assert "person 2, shot 2: 4 of 4 kept" in texts(grouped)
+    grouped.widgets["drop person 2, shot 2"].click()
+    assert len(grouped.curation.kept) == 8
+    assert "dropped 4 faces" in texts(grouped) and "shot 2: 0 of 4 kept" in texts(grouped)
+    grouped.widgets["undo"].click()
+    assert len(grouped.curation.kept) == 12
+    grouped.widgets["drop person 1"].click()
+    assert len(grouped.curation.kept) == 4
+    grouped.widgets["drop person 2, shot 2"].click()
+    assert "this would drop all 4" in texts(grouped)
+
+
+def test_labels_name_the_group(grouped):
+    assert grouped.label(grouped.names[-1])[-1] == "person 2, shot 2"
+
+
+def test_one_person_in_one_shot_has_no_groups(panel):
+    assert not [name for name in panel.widgets if name.startswith("drop person")]
+    assert panel.order == "frame"
+
+
+def test_covered_faces_are_proposed_for_dropping(folder):
+    crop = read_image(folder / "face_000004.png")
+    side = len(crop)
+    crop[side // 2 : side * 4 // 5, side * 2 // 5 : side * 13 // 20] = (30, 60, 150)  # a cup
+    write_image(folder / "face_000004.png", crop)
+    panel = FacesPanel(folder, identity=False)
+    panel.sort("covered", highest_first=True)
+    assert panel.names[0] == "face_000004.png"
+    assert "covered 0." in panel.label(panel.names[0])[-1]
+    assert "<b>1</b> seem covered" in texts(panel)
+    panel.widgets["limit of"].value = "covered"
+    assert panel.widgets["drop"].value == "above" and "would drop <b>1</b>" in texts(panel)
+    panel.widgets["drop covered"].click()
+    assert panel.curation.dropped == ("face_000004.png",)

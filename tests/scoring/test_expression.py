@@ -8,7 +8,7 @@ from benchmarks.measuring import eyelid_closing, score_expression, score_sample_
 from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.faces import align_face, face_mask
 from deepfake_utils.samples import FPS, load_truth, sample_clips
-from deepfake_utils.scoring.expression import mouth_opening, visible_eyelid_closing
+from deepfake_utils.scoring.expression import gaze, mouth_opening, visible_eyelid_closing
 from deepfake_utils.swapping import paste_face
 from deepfake_utils.video import VideoWriter, read_frames
 
@@ -192,3 +192,20 @@ def test_wrong_frames_and_curves_say_so(points, frame):
         visible_eyelid_closing(frame, points[:5])
     with pytest.raises(ValueError, match=r"jaw and blink for each of 12 frames.*\(11,\)"):
         score_expression([frame] * 12, np.zeros(11), np.zeros(12), knowing([points] * 12))
+
+
+def test_gaze_is_where_the_irises_are_seen(frame, points):
+    found = []
+    for share in (0.25, 0.5, 0.75):
+        painted = frame.copy()
+        for outer, inner in ((36, 39), (42, 45)):
+            middle = points[outer] + share * (points[inner] - points[outer])
+            width = np.linalg.norm(points[inner] - points[outer])
+            ends = (points[outer] + points[inner]) / 2
+            axes = round(width / 2), round(width / 5)
+            cv2.ellipse(painted, np.rint(ends).astype(int).tolist(), axes, 0, 0, 360, [230] * 3, -1)
+            at = np.rint(middle).astype(int).tolist()
+            cv2.circle(painted, at, round(width / 6), (20, 20, 20), -1)
+        found.append(gaze(painted, points))
+    assert found[0] < -0.3 < found[1] < 0.3 < found[2]
+    assert abs(found[1]) < 0.15

@@ -7,9 +7,9 @@ import pytest
 
 from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.samples import load_truth, sample_clips
-from deepfake_utils.scoring import identity
-from deepfake_utils.scoring.identity import IdentityModel, identity_available
 from deepfake_utils.scoring.measures import identity_samples
+from deepfake_utils.tracking import identity
+from deepfake_utils.tracking.identity import IdentityModel, identity_available
 from deepfake_utils.tracking.people import FaceChoice
 from deepfake_utils.tracking.tracks import track_faces
 from deepfake_utils.video import TimedFrame, read_frames

@@ -8,10 +8,10 @@ import pytest
 
 from deepfake_utils.faces import face_mask
 from deepfake_utils.samples import FPS, TEST_START_S, load_truth, sample_clips
-from deepfake_utils.scoring.identity import identity_available
 from deepfake_utils.scoring.likeness import inner_face_psnr, perfect_swap, score_clip
 from deepfake_utils.scoring.scorecard import ScoreConfig, score_sample, score_swap
 from deepfake_utils.swapping import paste_face
+from deepfake_utils.tracking.identity import identity_available
 from deepfake_utils.video import VideoWriter, read_frames
 
 STRIDE = 20

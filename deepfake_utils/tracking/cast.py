@@ -1,0 +1,196 @@
+"""Who is seen in a film: the people followed within shots, known again across cuts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..faces import align_face
+from ..images import Image
+from .identity import FaceCode, IdentityModel, cosine_distance, face_embedder
+from .people import FaceChoice
+from .steadying import TrackedFrame
+
+SAMPLES = 12  # most pictures of a track that are looked at closely
+FEWEST = 3  # frames; what was seen in fewer is no person by itself, but a false or a fleeting face
+PICTURE = 256  # side of a person's picture in pixels
+SEVERAL = (  # the film, the folder, and who is in it
+    "%s: the crops in %s are of several people. Look at their pictures, then drop the others in "
+    "the faces panel, or extract one person only: with choose=FaceChoice.like(picture, find), or "
+    "in the clip's panel with like=picture or where=(x, y).\n%s"
+)
+
+
+@dataclass(eq=False)
+class Track:
+    """Somebody followed through a shot."""
+
+    shot: int  # from 0
+    first_s: float  # when they were first seen, in seconds
+    frames: int = 0
+    codes: list[NDArray[np.float64]] = field(default_factory=list)
+    picture: Image | None = None  # (256, 256, 3), the largest of those looked at closely
+    size: float = 0.0  # of the face there, pixels
+    beside: set[int] = field(default_factory=set)  # tracks seen in the same frame
+
+
+@dataclass(frozen=True)
+class CastMember:
+    """Somebody seen in a film that shows several people."""
+
+    number: int  # from 1, in the order in which they are first seen
+    first_s: float  # when that is, in seconds
+    shots: tuple[int, ...]  # in which they are seen, from 1
+    frames: int  # in which they are seen
+    crops: int  # in the folder
+    picture: str  # path of a picture of them, (256, 256)
+
+    def __str__(self) -> str:
+        return (
+            f"person {self.number}: from {self.first_s:.1f} s on, in {self.frames} frames, "
+            f"{self.crops} crops; {self.picture}"
+        )
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody seen in a film."""
+
+    number: int  # from 1, in the order in which they are first seen
+    tracks: tuple[int, ...]  # by their numbers in `TrackedFrame.seen`
+    shots: tuple[int, ...]  # in which they are seen, from 0
+    first_s: float  # when they are first seen, in seconds
+    frames: int  # in which they are seen
+    picture: Image  # (256, 256, 3) RGB uint8, their largest face
+
+
+class Cast:
+    """Notes who is seen, frame by frame.
+
+    Args:
+        choose: whom the crops are to show; None is anybody.
+    """
+
+    def __init__(self, choose: FaceChoice | None = None) -> None:
+        self.shots = 0
+        self.tracks: dict[int, Track] = {}
+        self._choose = choose or FaceChoice()
+
+    def see(self, frame: TrackedFrame) -> None:
+        """Note a frame; to be called for each, in order."""
+        self.shots += frame.cut or not self.shots
+        numbers = {number for number, _ in frame.seen}
+        for number, points in frame.seen:
+            track = self.tracks.setdefault(number, Track(self.shots - 1, frame.time_s))
+            track.beside |= numbers - {number}
+            track.frames += 1
+            # More closely at first, then less and less often: short and long tracks get their due.
+            due = round(1.6 ** len(track.codes)) + 1
+            if track.frames < due or len(track.codes) == SAMPLES:
+                continue
+            track.codes.append(face_embedder()(frame.image, points))
+            size = float(np.ptp(points[:, 1]))
+            if size > track.size:
+                track.size = size
+                track.picture = align_face(frame.image, points, PICTURE).image
+
+    def place(self, frame: TrackedFrame) -> dict[str, int]:
+        """In which shot, from 1, and track the face followed in the frame seen last is."""
+        track = next(number for number, found in frame.seen if found is frame.raw)
+        return {"shot": self.shots, "person": track}
+
+    def settle(
+        self, entries: dict[str, dict[str, Any]], folder: Path
+    ) -> Iterator[tuple[Image, CastMember]]:
+        """Name the person of each crop, and leave out those whom nobody asked for.
+
+        By position the person of the first crop was asked for, by reference the one most like it.
+
+        Args:
+            entries: name of a crop -> its entry for faces.json, with what `place` said of it. In
+                place of the track comes the person's number; crops of others are taken out.
+            folder: where the people's pictures will be.
+
+        Returns:
+            Each person's picture, (256, 256, 3), and what is known of them; none if there is one.
+        """
+        people = self.people()
+        owner = {track: one.number for one in people for track in one.tracks}
+        for entry in entries.values():
+            entry["person"] = owner.get(entry["person"], 0)
+        wanted = self._wanted(people, [entry["person"] for entry in entries.values()])
+        for name in [n for n, entry in entries.items() if entry["person"] != wanted]:
+            if wanted is not None:
+                del entries[name]
+        for one in people if len(people) > 1 else ():
+            crops = sum(entry["person"] == one.number for entry in entries.values())
+            shots, path = tuple(shot + 1 for shot in one.shots), folder / f"person_{one.number}.png"
+            yield (
+                one.picture,
+                CastMember(one.number, one.first_s, shots, one.frames, crops, str(path)),
+            )
+
+    def _wanted(self, people: Sequence[Person], crops: Sequence[int]) -> int | None:
+        """The number of the person asked for, None for anybody; `crops` has each crop's person."""
+        choose, taken = self._choose, [number for number in crops if number]
+        if choose.by == "size" or not taken:
+            return None
+        if choose.by == "position":
+            return taken[0]
+        if isinstance(choose.embed, FaceCode | IdentityModel) and choose.reference is not None:
+            reference = np.asarray(choose.reference, np.float64)
+            known = {one.number: self._mean(one.tracks) for one in people}
+            return min(set(taken), key=lambda number: cosine_distance(known[number], reference))
+        return Counter(taken).most_common(1)[0][0]
+
+    def people(self) -> tuple[Person, ...]:
+        """Who was seen so far, in the order of their first appearance.
+
+        The two groups of tracks that are most alike are joined again and again, as long as their
+        mean codes are near enough and nobody of one was seen beside somebody of the other.
+        """
+        groups = [[number] for number, track in self.tracks.items() if track.codes]
+        while len(groups) > 1:
+            apart, one, other = min(
+                (self._apart(groups[i], groups[k]), i, k)
+                for i in range(len(groups))
+                for k in range(i)
+            )
+            if apart > face_embedder().alike:
+                break
+            groups[other] += groups.pop(one)
+        long = [group for group in groups if self._frames(group) >= FEWEST] or groups[:1]
+        long.sort(key=lambda group: min(self.tracks[number].first_s for number in group))
+        return tuple(self._person(i, group) for i, group in enumerate(long, start=1))
+
+    def _frames(self, group: Sequence[int]) -> int:
+        return sum(self.tracks[number].frames for number in group)
+
+    def _mean(self, group: Sequence[int]) -> NDArray[np.float64]:
+        """Mean code of tracks, each by how often it was looked at."""
+        return np.mean([code for number in group for code in self.tracks[number].codes], axis=0)
+
+    def _apart(self, one: Sequence[int], other: Sequence[int]) -> float:
+        if any(self.tracks[number].beside & set(other) for number in one):
+            return np.inf
+        return cosine_distance(self._mean(one), self._mean(other))
+
+    def _person(self, number: int, group: Sequence[int]) -> Person:
+        tracks = [self.tracks[each] for each in group]
+        largest = max(tracks, key=lambda track: track.size).picture
+        if largest is None:
+            raise ValueError("expected tracks with pictures")
+        return Person(
+            number,
+            tuple(group),
+            tuple(sorted({track.shot for track in tracks})),
+            min(track.first_s for track in tracks),
+            self._frames(group),
+            largest,
+        )
