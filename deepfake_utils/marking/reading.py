@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from ..images import IMAGE_SUFFIXES, Image, read_image
-from ..video import read_frames, read_video_info
+from ..video import read_timed_frames, read_video_info
 from .c2pa import Manifest, read_manifest
 from .label import LABEL
 from .watermark import MAX_FRAMES, SMALLEST, Watermark, WatermarkFound
@@ -209,7 +209,8 @@ def _some_frames(path: Path, start_s: float) -> Iterator[Image]:
         yield from _gif_frames(path)
         return
     stride = min(4, max(1, read_video_info(path).frame_count // MAX_FRAMES))
-    yield from read_frames(path, start_s, None, stride, quiet=True)
+    frames = read_timed_frames(path, start_s, None, stride, quiet=True)
+    yield from (frame.image for frame in frames)
 
 
 def _gif_frames(path: Path) -> Iterator[Image]:

@@ -409,16 +409,11 @@ def read_timed_frames(
 
 
 def read_frames(
-    path: str | os.PathLike[str],
-    start_s: Time = 0.0,
-    end_s: Time | None = None,
-    stride: int = 1,
-    quiet: bool = False,
+    path: str | os.PathLike[str], start_s: Time = 0.0, end_s: Time | None = None, stride: int = 1
 ) -> Iterator[Image]:
     """Read frames without their times; arguments and errors are those of `read_timed_frames`.
 
     Returns:
         Iterator of (H, W, 3) RGB uint8.
     """
-    frames = read_timed_frames(path, start_s, end_s, stride, quiet)
-    return (frame.image for frame in frames)
+    return (frame.image for frame in read_timed_frames(path, start_s, end_s, stride))
