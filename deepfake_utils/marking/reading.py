@@ -18,7 +18,7 @@ import numpy as np
 
 from ..files import ODD
 from ..images import IMAGE_SUFFIXES, MAX_PIXELS, Image, check_pixels, read_image
-from ..video import read_frames, read_video_info
+from ..video import read_timed_frames, read_video_info
 from .c2pa import Manifest, read_manifest
 from .label import DISCLOSURE
 from .watermark import MAX_FRAMES, SMALLEST, Watermark, WatermarkFound
@@ -236,7 +236,8 @@ def _some_frames(path: Path, start_s: float, max_pixels: int) -> Iterator[Image]
         yield from _gif_frames(path, max_pixels)
         return
     stride = min(4, max(1, read_video_info(path).frame_count // MAX_FRAMES))
-    yield from read_frames(path, start_s, None, stride, quiet=True)
+    frames = read_timed_frames(path, start_s, None, stride, quiet=True)
+    yield from (frame.image for frame in frames)
 
 
 def _gif_frames(path: Path, max_pixels: int) -> Iterator[Image]:

@@ -27,7 +27,7 @@ from av.video.stream import VideoStream
 
 from ..images import Image
 from .picture import Decoded, Developer, deinterlaced
-from .stream import facts_of, open_media, open_video, shown_size, tick
+from .stream import facts_of, open_media, open_video, pixel_aspect, shown_size, tick
 from .times import Time, check_segment
 
 _log = logging.getLogger(__name__)
@@ -93,6 +93,7 @@ class _Film:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.container, self.stream = open_video(path)
+        self.aspect = pixel_aspect(self.stream)
         self.size_wh = shown_size(self.stream)  # before the first packet: it may change later
         self.tick = tick(self.stream)  # kept, as a closed file does not tell
         self.bad: set[int] = set()  # time stamps of frames that are missing or mended
@@ -109,7 +110,7 @@ class _Film:
 
     def seconds(self, stamp: float) -> float:
         """Convert a time stamp to seconds after the first one."""
-        return float((stamp - self.zero) * self.tick)
+        return float((stamp - self.zero) * self.tick.numerator / self.tick.denominator)
 
     def packets(self) -> Iterator[Packet]:
         """Those from the beginning, once."""
@@ -202,11 +203,11 @@ class _Film:
             before = stamp - step * len(held) if last is None else last
             for number, each in enumerate(held, 1):
                 time = before + (stamp - before) * number / len(held)
-                yield Decoded(each, facts_of(each, self.stream), self.seconds(time))
+                yield Decoded(each, facts_of(each, self.stream, self.aspect), self.seconds(time))
             held, last = [], stamp
         for number, each in enumerate(held, 1):
             time = (last or 0) + number * step
-            yield Decoded(each, facts_of(each, self.stream), self.seconds(time))
+            yield Decoded(each, facts_of(each, self.stream, self.aspect), self.seconds(time))
 
 
 def _in_order(
@@ -277,7 +278,7 @@ def read_video_info(path: str | os.PathLike[str]) -> VideoInfo:
             raise ValueError(
                 f"expected a video with at least one frame in {path}, got none; export it again"
             )
-        facts = facts_of(first, film.stream)
+        facts = facts_of(first, film.stream, film.aspect)
     width, height = film.size_wh
     film = _Film(path)  # anew, as not every container can go back
     with film.container:
@@ -408,16 +409,11 @@ def read_timed_frames(
 
 
 def read_frames(
-    path: str | os.PathLike[str],
-    start_s: Time = 0.0,
-    end_s: Time | None = None,
-    stride: int = 1,
-    quiet: bool = False,
+    path: str | os.PathLike[str], start_s: Time = 0.0, end_s: Time | None = None, stride: int = 1
 ) -> Iterator[Image]:
     """Read frames without their times; arguments and errors are those of `read_timed_frames`.
 
     Returns:
         Iterator of (H, W, 3) RGB uint8.
     """
-    frames = read_timed_frames(path, start_s, end_s, stride, quiet)
-    return (frame.image for frame in frames)
+    return (frame.image for frame in read_timed_frames(path, start_s, end_s, stride))

@@ -55,38 +55,22 @@ class _Coding:
     tag: str | None = None
 
 
+_BROAD, _WEB = (".mp4", ".mov", ".mkv"), (".mp4", ".mkv", ".webm")
+_X265 = {"preset": "fast", "x265-params": "log-level=error"}
+# Without these VP9 takes seven times as long. With a rate of 0 its quality is constant.
+_VP9_FAST = {"deadline": "realtime", "cpu-used": "6", "row-mt": "1", "b": "0"}
+_CHECKED = {"slicecrc": "1", "slices": "4"}
 _CODINGS = {
     # "veryfast" is twice as fast as "medium" at nearly the same quality.
-    "h264": _Coding(
-        "libx264", (".mp4", ".mov", ".mkv"), "crf", (28, 23, 18, 8), {"preset": "veryfast"}
-    ),
-    "hevc": _Coding(
-        "libx265",
-        (".mp4", ".mov", ".mkv"),
-        "crf",
-        (30, 25, 20, 10),
-        {"preset": "fast", "x265-params": "log-level=error"},
-        tag="hvc1",  # players of Apple want this name of it
-    ),
-    "av1": _Coding(
-        "libsvtav1", (".mp4", ".mkv", ".webm"), "crf", (45, 35, 26, 12), {"preset": "8"}
-    ),
-    # Without these VP9 takes seven times as long. With a rate of 0 its quality is constant.
-    "vp9": _Coding(
-        "libvpx-vp9",
-        (".webm", ".mkv", ".mp4"),
-        "crf",
-        (35, 28, 22, 10),
-        {"deadline": "realtime", "cpu-used": "6", "row-mt": "1", "b": "0"},
-    ),
+    "h264": _Coding("libx264", _BROAD, "crf", (28, 23, 18, 8), {"preset": "veryfast"}),
+    # Players of Apple want this name of it.
+    "hevc": _Coding("libx265", _BROAD, "crf", (30, 25, 20, 10), _X265, tag="hvc1"),
+    "av1": _Coding("libsvtav1", _WEB, "crf", (45, 35, 26, 12), {"preset": "8"}),
+    "vp9": _Coding("libvpx-vp9", _WEB, "crf", (35, 28, 22, 10), _VP9_FAST),
     # Profiles "proxy", "LT", "standard" and "HQ".
-    "prores": _Coding(
-        "prores_ks", (".mov", ".mkv"), "profile", (0, 1, 2, 3), {"vendor": "apl0"}, "yuv422p10le"
-    ),
-    # Without loss whatever the quality: this is how finely its slices are checked.
-    "ffv1": _Coding(
-        "ffv1", (".mkv",), "level", (3, 3, 3, 3), {"slicecrc": "1", "slices": "4"}, "yuv444p"
-    ),
+    "prores": _Coding("prores_ks", (".mov", ".mkv"), "profile", (0, 1, 2, 3), {}, "yuv422p10le"),
+    # Without loss whatever the quality.
+    "ffv1": _Coding("ffv1", (".mkv",), "level", (3, 3, 3, 3), _CHECKED, "yuv444p"),
 }
 _BT709 = 1  # ISO H.273 code of matrix, primaries and transfer
 

@@ -142,8 +142,8 @@ class Facts:
         return tuple(said)
 
 
-def facts_of(frame: VideoFrame, stream: VideoStream) -> Facts:
-    """What is stated of a decoded frame, by itself or by its stream."""
+def facts_of(frame: VideoFrame, stream: VideoStream, aspect: Fraction) -> Facts:
+    """What is stated of a decoded frame, by itself or by its stream; `pixel_aspect` is known."""
     context = stream.codec_context
     # An SD film that does not state its matrix has that of BT.601, as players take it.
     guess = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
@@ -155,7 +155,7 @@ def facts_of(frame: VideoFrame, stream: VideoStream) -> Facts:
         deep=frame.format.components[0].bits > 8,
         interlaced=frame.interlaced_frame,
         turn=_turn(frame),
-        aspect=pixel_aspect(stream),
+        aspect=aspect,
     )
 
 

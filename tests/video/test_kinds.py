@@ -53,7 +53,7 @@ def still_face(frame: Image) -> list[Points]:
 
 def codes_of(path: Path, film: Film) -> list[int]:
     flip = -1 if film.mirrored else 1
-    return [code(image[:, ::flip]) for image in read_frames(path, quiet=True)]
+    return [code(image[:, ::flip]) for image in read_frames(path)]
 
 
 def off(image: Image, wanted: Image) -> float:
