@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .consent import ConsentNote
-from .files import read_tensors, sha256_of
+from .files import read_shipped
 from .settings import Settings, setting
 
 PRETRAINED = Path(__file__).parent / "data/pretrained/sharp_128.safetensors"
@@ -360,13 +360,7 @@ class FaceSwapAutoencoder(nn.Module):
         Raises:
             OSError: if the file of weights is missing or damaged.
         """
-        if not PRETRAINED.is_file() or sha256_of(PRETRAINED) != PRETRAINED_SHA256:
-            raise OSError(
-                f"expected the weights that came with the package, SHA-256 {PRETRAINED_SHA256}, "
-                f"got {'others' if PRETRAINED.is_file() else 'none'} at {PRETRAINED}; install the "
-                "package again"
-            )
-        state, header = read_tensors(PRETRAINED, PRETRAINED_FORMAT, torch.device("cpu"))
+        state, header = read_shipped(PRETRAINED, PRETRAINED_SHA256, PRETRAINED_FORMAT)
         config = replace(AutoencoderConfig(**json.loads(header["config"])), mask=mask)
         model = cls(config, seed)
         model.start = f"{PRETRAINED.stem} {PRETRAINED_SHA256[:16]}"

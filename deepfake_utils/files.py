@@ -471,6 +471,20 @@ def read_tensors(path: Path, kind: str, device: torch.device) -> tuple[Tensors, 
     return tensors, header
 
 
+def read_shipped(path: Path, sha256: str, kind: str) -> tuple[Tensors, dict[str, str]]:
+    """Read tensors that came with the package, as `read_tensors` does, on the CPU.
+
+    Raises:
+        OSError: if the file is missing, or is another than that of this SHA-256.
+    """
+    if not path.is_file() or sha256_of(path) != sha256:
+        raise OSError(
+            f"expected the weights that came with the package, SHA-256 {sha256}, got "
+            f"{'others' if path.is_file() else 'none'} at {path}; install the package again"
+        )
+    return read_tensors(path, kind, torch.device("cpu"))
+
+
 def _check_suffix(path: Path) -> None:
     if path.suffix != ".safetensors":
         raise ValueError(f"expected a name ending in .safetensors, got {path.name!r}")

@@ -13,11 +13,10 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..faces import align_face
-from ..files import read_tensors, sha256_of
+from ..files import read_shipped
 from ..images import Image, Points
 from ..tracking.identity import CODE_COVERAGE, CODE_FILE, CODE_SIZE, face_features
 
@@ -90,11 +89,5 @@ def covered_shares(unlike: Cells) -> NDArray[np.float64]:
 @lru_cache(maxsize=1)
 def _weights() -> tuple[NDArray[np.float32], ...]:
     """Mean (2400,) and axes (2400, K) of features; mean and spread (10, 10) of what is left."""
-    if not CELLS_FILE.is_file() or sha256_of(CELLS_FILE) != CELLS_SHA256:
-        raise OSError(
-            f"expected the weights that came with the package, SHA-256 {CELLS_SHA256}, got "
-            f"{'others' if CELLS_FILE.is_file() else 'none'} at {CELLS_FILE}; install the package "
-            "again"
-        )
-    read, _ = read_tensors(CELLS_FILE, CELLS_FORMAT, torch.device("cpu"))
+    read, _ = read_shipped(CELLS_FILE, CELLS_SHA256, CELLS_FORMAT)
     return tuple(read[name].float().numpy() for name in ("mean", "axes", "usual", "spread"))

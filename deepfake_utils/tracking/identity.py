@@ -14,11 +14,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..faces import align_face
-from ..files import read_tensors, sha256_of
+from ..files import read_shipped, sha256_of
 from ..images import Image, Points
 
 Descriptor = NDArray[np.float64]  # (128,) of length about 1.3, or (64,) of length 1
@@ -126,13 +125,7 @@ class FaceCode:
         Raises:
             OSError: if their file is missing or damaged.
         """
-        if not CODE_FILE.is_file() or sha256_of(CODE_FILE) != CODE_SHA256:
-            raise OSError(
-                f"expected the weights that came with the package, SHA-256 {CODE_SHA256}, got "
-                f"{'others' if CODE_FILE.is_file() else 'none'} at {CODE_FILE}; install the "
-                "package again"
-            )
-        read, _ = read_tensors(CODE_FILE, CODE_FORMAT, torch.device("cpu"))
+        read, _ = read_shipped(CODE_FILE, CODE_SHA256, CODE_FORMAT)
         self._mean, self._map = (read[name].float().numpy() for name in ("mean", "map"))
 
     def __call__(self, frame: Image, points: Points) -> Descriptor:
