@@ -109,6 +109,8 @@ def test_package_data_comes_with_its_licences():
     models = {"face_detection_short_range.tflite", "face_landmark.tflite", "LICENSE", "NOTICE"}
     samples = {"person_a.mp4", "person_b.mp4", "person_b_as_a.mp4", "truth.npz", "LICENSE"}
     wanted = {f"models/{name}" for name in models} | {f"samples/{name}" for name in samples}
+    wanted |= {f"face_code/face_{name}.safetensors" for name in ("code", "cells")}
+    wanted |= {"face_code/NOTICE"}
     assert {f"deepfake_utils/data/{path}" for path in wanted} <= data_files()
 
 

@@ -83,7 +83,7 @@ def test_two_people_across_cuts_are_counted_and_warned_of(film, tmp_path, caplog
         assert read_image(one.picture).shape == (256, 256, 3)
 
 
-@pytest.mark.parametrize("wanted", [1, 2])
+@pytest.mark.parametrize("wanted", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_picture_of_the_person_keeps_only_theirs(film, tmp_path, caplog, wanted: int):
     path, faces = film
     seen = extract_clip(path, tmp_path / "all", knows(faces), size=64)

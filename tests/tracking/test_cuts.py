@@ -10,6 +10,7 @@ from deepfake_utils.tracking.cuts import CutDetector, difference
 from deepfake_utils.video import TimedFrame
 
 H, W, FPS = 54, 96, 25.0
+SLOW = pytest.mark.slow
 
 
 def scenery(seed: int, width: int = 300) -> np.ndarray:
@@ -88,7 +89,9 @@ RAMP = np.concatenate(
 )
 
 
-@pytest.mark.parametrize(("seed", "count"), [(0, 1), (1, 2), (2, 3)])
+@pytest.mark.parametrize(
+    ("seed", "count"), [(0, 2), *(pytest.param(s, s, marks=SLOW) for s in (1, 3))]
+)
 def test_a_flash_is_no_cut_and_hides_none(seed: int, count: int):
     a, b = seed, seed + 20
     for share, half in ((0.6, False), (1.0, False), (0.8, True)):
@@ -114,7 +117,10 @@ def test_cuts_are_where_shots_begin():
     assert cuts(shot(1, 12) + shot(2, 12), 1.0) == [12]  # every 25th frame
 
 
-@pytest.mark.parametrize(("seed", "count"), [(0, 6), (1, 12), (2, 25), (3, 40)])
+@pytest.mark.parametrize(
+    ("seed", "count"),
+    [(1, 12), *(pytest.param(s, n, marks=SLOW) for s, n in ((0, 6), (2, 25), (3, 40)))],
+)
 def test_a_dissolve_is_one_change_of_shot(seed: int, count: int):
     a, b = shot(seed, 70, 0.0), shot(seed + 20, 80, 0.0)
     (at,) = cuts(dissolve(a, b, count))
@@ -124,7 +130,7 @@ def test_a_dissolve_is_one_change_of_shot(seed: int, count: int):
         assert 70 <= at <= 70 + count
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=SLOW)])
 @pytest.mark.parametrize(
     "film",
     [
