@@ -25,7 +25,7 @@ from .files import read_shipped
 from .settings import Settings, setting
 
 PRETRAINED = Path(__file__).parent / "data/pretrained/sharp_128.safetensors"
-PRETRAINED_SHA256 = "3b138d8fb4ad6ff929cdeed70587434b44860c54b5f70dd4f2e04195d97cf555"
+PRETRAINED_SHA256 = "69279c61b25545e71cf4ff678b60f90cc489a528b783582173dda7e5a43e59c5"
 PRETRAINED_FORMAT = "deepfake-utils-start-1"
 
 Preset = Literal["sharp", "quick", "original"]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
+from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.images import (
     check_image,
     check_points,
@@ -21,7 +22,6 @@ from deepfake_utils.images import (
     to_tensor,
     write_image,
 )
-from deepfake_utils.landmarks import MeshLandmarker
 from deepfake_utils.umeyama import transform_points
 
 
@@ -120,7 +120,7 @@ def test_pictures_of_absurd_size_are_refused_by_their_header(tmp_path):
     data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk
     data += struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", 0) + b"IDAT"
     (tmp_path / "x.png").write_bytes(data)
-    with pytest.raises(ValueError, match="3600000000 pixels"):
+    with pytest.raises(ValueError, match="60000x60000"):
         read_image(tmp_path / "x.png")
 
 

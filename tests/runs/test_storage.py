@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
+from deepfake_utils.files import helper_of
 from deepfake_utils.runs.checkpoint import Checkpoint, save_checkpoint
 from deepfake_utils.runs.store import CheckpointStore, copy_verified
 
@@ -137,7 +138,7 @@ def test_a_save_after_falling_back_is_not_taken_for_old(folder, fill):
 
 
 def test_what_a_killed_process_left_is_removed(folder, fill):
-    (folder / ".manifest.json.part").write_bytes(b"half")
+    helper_of(folder / "manifest.json", ".part").write_bytes(b"half")
     (folder / ".saving").mkdir()
     for name in (".tmpA1b2C3", ".step-00000040.safetensors.part"):
         (folder / ".saving" / name).write_bytes(b"half")
