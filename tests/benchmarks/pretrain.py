@@ -247,6 +247,15 @@ def unlike(codes, others):
     return apart / (2.0 * codes.float().var(0).sum()).clamp_min(1e-6)
 
 
+def with_newcomers(state, people):
+    """Weights for so many people; those that a run has not met begin as the mean of the others."""
+    state = dict(state)
+    for name in ("people.weight", "textures.weight"):
+        known = state[name]
+        state[name] = torch.cat([known, known.mean(0).repeat(people - len(known), 1)])
+    return state
+
+
 def ship(folder, name):
     """Write the mean person's network in half precision, and tell its SHA-256."""
     saved = torch.load(folder / f"{name}.pt", weights_only=False)
@@ -287,7 +296,7 @@ def main():
     model = Conditioned(scenes.config, int(scenes.person.max()) + 1)
     if arguments.resume:
         saved = torch.load(arguments.folder / f"{arguments.name}.pt", weights_only=False)
-        model.load_state_dict(saved["average"])
+        model.load_state_dict(with_newcomers(saved["average"], len(model.people.weight)))
     model = model.to(memory_format=torch.channels_last).train()
     average = copy.deepcopy(model).eval().requires_grad_(False)
     own = {"people.weight": 4.0, "decoder.texture": 5.0}  # times the learning rate
