@@ -60,7 +60,7 @@ class SwapConfig(Settings):
     colour: ColourMatch = setting("lab", "how the drawn face gets the frame's colours")
     blend: Blend = setting("alpha", "how the drawn face is laid over the frame")
     sharpness: float = setting(
-        0.0, "0 is as drawn, 1 strong, below 0 blurred", least=-1, most=5, slider=(-1, 2, 0.1)
+        0.3, "0 is as drawn, 1 strong, below 0 blurred", least=-1, most=5, slider=(-1, 2, 0.1)
     )
     grain: float = setting(
         1.0, "times the film's grain, 0 is as drawn", least=0, most=2, slider=(0, 2, 0.1)

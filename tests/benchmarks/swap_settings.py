@@ -42,7 +42,7 @@ VARIANTS = {
     "mask smaller by 0.04": ({"erode": 0.04}, {}),
     "mask as large as the hull": ({"erode": 0.0}, {}),
     "mask larger by 0.04": ({"erode": -0.04}, {}),
-    "sharpness 0.3": ({"sharpness": 0.3}, {}),
+    "sharpness 0": ({"sharpness": 0.0}, {}),
     "sharpness 0.6": ({"sharpness": 0.6}, {}),
     "without the film's grain": ({"grain": 0.0}, {}),
     "covered from 0.2 on": ({"covered": 0.2}, {}),
