@@ -244,7 +244,7 @@ def test_every_crop_is_drawn(crops):
     assert len(seen) == len(faces) == 12
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("augmented", [False, True])
 def test_equal_seeds_give_equal_batches_and_others_other(crops, workers, augmented):
     dataset = FaceDataset(crops[0], 32, augment=photometric_augment() if augmented else None)
@@ -293,7 +293,7 @@ def test_preview_shows_crops_as_they_are(crops):
 # Going on and sharing out -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("augmented", [False, True])
 def test_batches_go_on_where_they_were(crops, workers, augmented):
     dataset = FaceDataset(crops[0], 32, augment=photometric_augment() if augmented else None)

@@ -54,7 +54,7 @@ def same_run(one: Checkpoint, other: Checkpoint) -> bool:
 # Going on exactly where it was --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_some_steps_and_some_more_are_all_the_steps(tmp_path, crops, tiny, workers):
     straight = Trainer(FaceSwapAutoencoder(tiny), *sources(crops), PLAIN, "cpu")
     list(straight.run(9))
@@ -259,6 +259,7 @@ def assert_close(one, other):
         assert right == pytest.approx(left, rel=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="gloo on the loop-back device")
 def test_two_processes_train_as_one_and_checkpoints_move_between_them(tmp_path, crops, tiny):
     pytest.importorskip("accelerate")
@@ -276,6 +277,7 @@ def test_two_processes_train_as_one_and_checkpoints_move_between_them(tmp_path, 
     assert_close(straight.history, [tuple(row) for row in together.history.tolist()])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="gloo on the loop-back device")
 def test_two_processes_of_a_run_in_minutes_stop_at_the_same_step(tmp_path, crops):
     pytest.importorskip("accelerate")
