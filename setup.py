@@ -31,7 +31,7 @@ setup(
         "numpy>=1.26",
         "opencv-python-headless>=4.12",
         "albumentations>=2.0",
-        "av>=14",
+        "av>=17.1",
         "c2pa-python>=0.38",
         "cryptography>=42",
         "filelock>=3.13",
