@@ -130,6 +130,23 @@ def _coding_of(codec: str, suffix: str) -> _Coding:
     return coding
 
 
+@contextlib.contextmanager
+def _scheduled_as_before() -> Iterator[None]:
+    """Keep this thread's priority: SVT-AV1 gives whoever opens it, if root, one above all others.
+
+    What this thread starts later would inherit it, and leave no time to the rest of the machine.
+    """
+    if not hasattr(os, "sched_getscheduler"):  # not Linux
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != before[0]:
+            os.sched_setscheduler(0, *before)
+
+
 def _range_of(full_range: bool) -> ColorRange:
     return ColorRange.JPEG if full_range else ColorRange.MPEG
 
@@ -310,7 +327,9 @@ class VideoWriter:
         self._draw(planes_of(frame))
         frame = frame.reformat(format=self._coding.pixels, interpolation=EXACT, threads=1)
         frame.pts, frame.time_base = ticks, Fraction(1, self._scale)
-        self._output.mux(self._stream.encode(frame))
+        with _scheduled_as_before():
+            packets = self._stream.encode(frame)
+        self._output.mux(packets)
         self._end = ticks + self._frame_ticks
         self._mux_sound(ticks / self._scale)
 

@@ -789,3 +789,13 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     short, long = (int(line) / unit for line in run.stdout.split())  # peaks in MiB
     # 500 more frames of 0.66 MiB each: keeping them as RGB would take 330 MiB, as YUV 165.
     assert long - short < 60
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="Linux only")
+def test_writing_av1_leaves_the_priority_of_the_thread(tmp_path):
+    before = os.sched_getscheduler(0)
+    with VideoWriter(tmp_path / "x.mp4", fps=25, size_wh=(64, 64), codec="av1") as writer:
+        for _ in range(3):
+            writer.write(np.full((64, 64, 3), 99, np.uint8))
+            assert os.sched_getscheduler(0) == before
+    assert os.sched_getscheduler(0) == before
