@@ -136,28 +136,31 @@ def check_pixels(width: int, height: int, path: Path, max_pixels: int = MAX_PIXE
         )
 
 
-def _claimed_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) by a picture's header; None if it is none."""
+def _header(data: bytes, path: Path) -> tuple[int, int, int] | None:
+    """(width, height, EXIF orientation 1 to 8) by a picture's header; None if it is none."""
     from PIL import Image as Pillow
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-    stream = io.BytesIO(data)
+    size: tuple[int, int] | None = None
     try:
         if data[:8] == b"\x89PNG\r\n\x1a\n":  # whose texts, which Pillow reads, may be damaged
-            width, height = struct.unpack(">II", data[16:24])
+            size = struct.unpack(">II", data[16:24])
         elif data[:4] in (b"II*\0", b"MM\0*"):  # TIFF, some kinds of which Pillow does not open
-            directory = ImageFileDirectory_v2(data[:8])
+            directory, stream = ImageFileDirectory_v2(data[:8]), io.BytesIO(data)
             stream.seek(directory.next)
             directory.load(stream)
-            width, height = directory[256], directory[257]
-        else:
-            with Pillow.open(stream) as image:
-                width, height = image.size
-        return int(width), int(height)
-    except Pillow.DecompressionBombError:
-        return 1 << 32, 1  # more than anybody allows
+            return int(directory[256]), int(directory[257]), 1  # OpenCV itself turns them
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is large, but not absurd
+            with Pillow.open(io.BytesIO(data)) as page:
+                size = size or page.size
+                return *size, int(page.getexif().get(_ORIENTATION, 1))
+    except Pillow.DecompressionBombError as error:
+        if size is None:
+            raise ValueError(f"{path}: {error}; make it smaller first") from error
     except (EOFError, OSError, SyntaxError, struct.error, *ODD):  # what Pillow raises
-        return None
+        pass
+    return None if size is None else (*size, 1)
 
 
 def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Image:
@@ -180,15 +183,14 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Im
         raise IsADirectoryError(f"expected an image file, got the folder {path}")
     if not path.is_file():
         raise FileNotFoundError(f"no image at {path}; check the path (now in {Path.cwd()})")
+    if path.suffix.lower() in PHONE_SUFFIXES:
+        return _read_phone(path, max_pixels)
     content = path.read_bytes()
-    size = _claimed_size(content)
-    if size is not None:
-        check_pixels(*size, path, max_pixels)
-    orientation, phone = _by_pillow(path)
-    if phone is not None:
-        return phone
-    data, decoded = np.frombuffer(content, np.uint8), None
-    if size is not None:
+    data, decoded, orientation = np.frombuffer(content, np.uint8), None, 1
+    header = _header(content, path)
+    if header is not None:
+        width, height, orientation = header
+        check_pixels(width, height, path, max_pixels)
         with contextlib.suppress(cv2.error):  # how it refuses what its own limits forbid
             decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.size == 0:
@@ -199,33 +201,24 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Im
     return _turned(_to_rgb8(decoded), orientation)
 
 
-def _by_pillow(path: Path) -> tuple[int, Image | None]:
-    """(how a picture lies by its header, 1 to 8; its pixels if it is one of a phone's)."""
+def _read_phone(path: Path, max_pixels: int) -> Image:
+    """A HEIC picture, (H, W, 3) RGB uint8, which its own reader turns."""
     from PIL import Image as Pillow
 
-    phone = path.suffix.lower() in PHONE_SUFFIXES
-    if phone:
-        try:
-            from pillow_heif import register_heif_opener
-        except ImportError as error:
-            advice = "is needed to read it: pip install pillow-heif"
-            raise ImportError(f"{path}: pillow-heif {advice}") from error
-        register_heif_opener()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is large, but not absurd
-            with Pillow.open(path) as page:
-                if phone:  # turned by its own reader
-                    return 1, _to_rgb8(np.asarray(page.convert("RGBA"))[..., [2, 1, 0, 3]])
-                # OpenCV itself turns TIFF.
-                tiff = page.format == "TIFF"
-                return 1 if tiff else int(page.getexif().get(_ORIENTATION, 1)), None
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        advice = "is needed to read it: pip install pillow-heif"
+        raise ImportError(f"{path}: pillow-heif {advice}") from error
+    register_heif_opener()
+    try:
+        with Pillow.open(path) as page:
+            check_pixels(*page.size, path, max_pixels)
+            return _to_rgb8(np.asarray(page.convert("RGBA"))[..., [2, 1, 0, 3]])
     except Pillow.DecompressionBombError as error:
-        if phone:
-            raise ValueError(f"{path}: {error}; shrink it first") from error
-        return 1, None  # as large as the caller allows
-    except (OSError, SyntaxError, TypeError, EOFError, ValueError, struct.error):
-        return 1, None  # OpenCV reads more kinds, or says that it is none
+        raise ValueError(f"{path}: {error}; make it smaller first") from error
+    except (EOFError, OSError, SyntaxError, TypeError, struct.error) as error:
+        raise ValueError(f"expected a HEIC picture, got something else in {path}") from error
 
 
 def _turned(image: Image, orientation: int) -> Image:

@@ -94,9 +94,9 @@ def swap_video(
     """Swap the face in a clip, or in a part of it, and write it with the clip's sound.
 
     Shape, frame times, range of the luma and sound are the target's; what it is read as is said at
-    `video.read_timed_frames`. A frame in which the face is
-    missing, covered or turned away goes through unchanged, and the report says which and why; it
-    also says so if the network is hardly trained. The video says that it was modified by AI:
+    `video.read_timed_frames`. A frame in which the face is missing, covered or turned away goes
+    through unchanged, and the report says which and why; it also says so if the network is hardly
+    trained. The video says that it was modified by AI:
     `marking.MarkedVideoWriter`.
 
     Args:

@@ -156,15 +156,14 @@ class Cast:
         mean codes are near enough and nobody of one was seen beside somebody of the other.
         """
         groups = [[number] for number, track in self.tracks.items() if track.codes]
+        apart = self._apart(groups)
         while len(groups) > 1:
-            apart, one, other = min(
-                (self._apart(groups[i], groups[k]), i, k)
-                for i in range(len(groups))
-                for k in range(i)
-            )
-            if apart > face_embedder().alike:
+            one, other = sorted(divmod(int(apart.argmin()), len(groups)))
+            if apart[one, other] > face_embedder().alike:
                 break
-            groups[other] += groups.pop(one)
+            groups[one] += groups.pop(other)
+            apart = np.delete(np.delete(apart, other, 0), other, 1)
+            apart[one] = apart[:, one] = self._apart(groups, one)
         long = [group for group in groups if self._frames(group) >= FEWEST] or groups[:1]
         long.sort(key=lambda group: min(self.tracks[number].first_s for number in group))
         return tuple(self._person(i, group) for i, group in enumerate(long, start=1))
@@ -176,10 +175,19 @@ class Cast:
         """Mean code of tracks, each by how often it was looked at."""
         return np.mean([code for number in group for code in self.tracks[number].codes], axis=0)
 
-    def _apart(self, one: Sequence[int], other: Sequence[int]) -> float:
-        if any(self.tracks[number].beside & set(other) for number in one):
-            return np.inf
-        return cosine_distance(self._mean(one), self._mean(other))
+    def _apart(self, groups: Sequence[Sequence[int]], one: int | None = None) -> NDArray[Any]:
+        """How far the codes of groups are apart, (G, G), or of group `one` from all, (G,).
+
+        Infinitely far where somebody of one was seen beside somebody of the other.
+        """
+        codes = np.stack([self._mean(group) for group in groups]) if groups else np.empty((0, 1))
+        codes = codes / np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12)
+        beside = [set().union(*(self.tracks[n].beside for n in group)) for group in groups]
+        rows = range(len(groups)) if one is None else [one]
+        apart = 1.0 - codes[rows] @ codes.T
+        for row, i in zip(apart, rows, strict=True):
+            row[[k == i or not beside[i].isdisjoint(g) for k, g in enumerate(groups)]] = np.inf
+        return apart if one is None else apart[0]
 
     def _person(self, number: int, group: Sequence[int]) -> Person:
         tracks = [self.tracks[each] for each in group]
