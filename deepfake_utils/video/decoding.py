@@ -357,7 +357,7 @@ class FilmFrames(Iterator[TimedFrame]):
         damaged = self.damaged_s
         if damaged and not self._quiet:
             _log.warning(
-                "%s: %d frames are damaged or missing, the first at %.2f s",
+                "%s: frames damaged or missing: %d, the first at %.2f s",
                 *(film.path, len(damaged), damaged[0]),
             )
         if time_s is None:
