@@ -25,7 +25,7 @@ from .files import read_shipped
 from .settings import Settings, setting
 
 PRETRAINED = Path(__file__).parent / "data/pretrained/sharp_128.safetensors"
-PRETRAINED_SHA256 = "69279c61b25545e71cf4ff678b60f90cc489a528b783582173dda7e5a43e59c5"
+PRETRAINED_SHA256 = "039d8a26293c21eac5289135bdd048389ee91dcac259fd8f1b10255097a404f7"
 PRETRAINED_FORMAT = "deepfake-utils-start-1"
 
 Preset = Literal["sharp", "quick", "original"]

@@ -270,7 +270,7 @@ def ship(folder, name):
         for key, value in module.state_dict().items()
     }
     header = {"format": PRETRAINED_FORMAT, "config": json.dumps(dataclasses.asdict(plain.config)),
-              "steps": str(saved["step"]), "people": str(people)}  # fmt: skip
+              "steps": str(saved["before"] + saved["step"]), "people": str(people)}  # fmt: skip
     path = write_tensors(folder / f"{name}.safetensors", tensors, header)
     print(path, path.stat().st_size, sha256_of(path))
 
@@ -293,10 +293,11 @@ def main():
         return
     scenes = Scenes(arguments.folder, arguments.size)
     scenes.config = preset("sharp", arguments.size)
-    model = Conditioned(scenes.config, int(scenes.person.max()) + 1)
+    model, before = Conditioned(scenes.config, int(scenes.person.max()) + 1), 0
     if arguments.resume:
         saved = torch.load(arguments.folder / f"{arguments.name}.pt", weights_only=False)
         model.load_state_dict(with_newcomers(saved["average"], len(model.people.weight)))
+        before = saved["before"] + saved["step"]
     model = model.to(memory_format=torch.channels_last).train()
     average = copy.deepcopy(model).eval().requires_grad_(False)
     own = {"people.weight": 4.0, "decoder.texture": 5.0}  # times the learning rate
@@ -313,7 +314,8 @@ def main():
     began, step, losses, told = time.monotonic(), 0, [], 0.0
 
     def save():
-        state = {"config": scenes.config, "average": average.state_dict(), "step": step}
+        state = {"config": scenes.config, "average": average.state_dict(), "step": step,
+                 "before": before}  # fmt: skip
         torch.save(state, arguments.folder / f"{arguments.name}.pt")
 
     while (passed := (time.monotonic() - began) / (60 * arguments.minutes)) < 1.0:
