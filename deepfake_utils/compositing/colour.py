@@ -65,7 +65,9 @@ def _statistics(
 def _match_lab(face: Image, reference: Image, weight: NDArray[np.float32]) -> Image:
     """E. Reinhard et al., "Color Transfer between Images", IEEE CG&A 21(5), 2001, eqs. 10-11.
 
-    They do it in a space of the same kind. The spread may change by a factor of two at most.
+    They do it in a space of the same kind. The spread may change by a factor of two at most. Where
+    that would carry white beyond white, light parts are held back: eyes and teeth of a dark face
+    that is put into a light one do not glare.
     """
     lab, wanted = (
         cv2.cvtColor(image.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
@@ -77,7 +79,32 @@ def _match_lab(face: Image, reference: Image, weight: NDArray[np.float32]) -> Im
     )
     gain = np.clip(wanted_spread / np.maximum(spread, 1e-3), 0.5, 2.0)
     moved = ((lab - mean) * gain + wanted_mean).astype(np.float32)
+    moved[..., 0] = wanted_mean[0] + _held_back(
+        moved[..., 0] - wanted_mean[0], (100.0 - mean[0]) * gain[0], 100.0 - wanted_mean[0]
+    )
     return _to_8_bits(cv2.cvtColor(moved, cv2.COLOR_LAB2RGB))
+
+
+def _held_back(
+    above: NDArray[np.float32], white: float | np.floating, room: float | np.floating
+) -> NDArray[np.float32]:
+    """Lightness above the mean, so bent that white stays within its room.
+
+    Args:
+        above: (H, W), of each pixel; what is below 0 stays.
+        white: what white came to.
+        room: what is left up to 100.
+
+    Returns:
+        (H, W): the same where white has room; else along a hyperbola of slope 1 at the mean that
+        ends at white, so that no step shows.
+    """
+    if white <= room:
+        return above
+    share = np.clip(above / np.float32(white), 0.0, 1.0)
+    excess = np.float32(white / max(float(room), 1e-3))
+    bent = np.float32(white) * share / (1.0 + (excess - 1.0) * share)
+    return np.where(above > 0.0, bent, above)
 
 
 def _match_covariance(face: Image, reference: Image, weight: NDArray[np.float32]) -> Image:

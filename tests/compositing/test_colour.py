@@ -30,6 +30,20 @@ def test_matched_colours_have_the_mean_and_spread_of_the_reference(rng):
     assert np.abs(before[0] - wanted[0]).max() > 3
 
 
+def test_white_eyes_of_a_dark_face_do_not_glare_in_a_light_one(rng):
+    face, reference = smooth(rng) // 4 + 20, smooth(rng) // 2 + 110  # of the same kind of light
+    steps = np.linspace(0, 255, 24).astype(np.uint8)
+    face[:4, :96] = steps.repeat(4)[None, :, None]  # from black to white
+    mask = np.ones((96, 96), np.float32)
+    mask[:8] = 0.0
+    matched = match_colour(face, reference, mask)
+    ramp = matched[2, 1::4].astype(float).mean(axis=1)
+    assert np.diff(ramp)[:-1].min() > 0  # every step of light is still a step: nothing is cut off
+    assert ramp[12] < 250 < ramp[-1]
+    mean, _ = lab_mean_and_spread(matched, mask)
+    assert np.abs(mean - lab_mean_and_spread(reference, mask)[0]).max() < 2.0
+
+
 def test_matching_a_face_with_itself_changes_nothing(picture):
     mask = np.ones((64, 64), np.float32)
     assert np.abs(match_colour(picture, picture, mask).astype(int) - picture).max() <= 1
