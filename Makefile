@@ -1,6 +1,7 @@
 # Needs only Python 3.10+, make and git: the first call of a target builds .venv by itself.
 PYTHON ?= python3
 ARGS ?=
+URL ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -12,7 +13,7 @@ INSTALL := -m pip --disable-pip-version-check install -qq -c constraints.txt
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fan demo test test-colab-python setup-colab-python test-slow test-real test-gpu test-browser lint format constraints \
+.PHONY: help setup fan demo wheel address test test-colab-python setup-colab-python test-slow test-real test-gpu test-browser lint format constraints \
         clean
 
 help: ## this list
@@ -63,6 +64,12 @@ fan: $(STAMP) ## add face-alignment, the second landmark detector
 demo: $(STAMP) ## run the quick-start notebook on the sample clips; results are in output/
 	@$(PY) notebooks/run.py 00_quickstart.ipynb
 
+wheel: $(STAMP) ## build the package as one file, dist/*.whl, to upload where there is no network
+	@$(PY) -m pip --disable-pip-version-check wheel -q --no-deps -w dist . && ls dist/*.whl
+
+address: $(STAMP) ## change the project's address everywhere; URL=https://github.com/OWNER/NAME
+	@$(PY) notebooks/address.py "$(URL)"
+
 # Two files at a time: threads of two processes would only wait for each other, so one each.
 test: $(STAMP) ## the fast tests; ARGS="..." goes to pytest
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
@@ -77,21 +84,21 @@ setup-colab-python test-colab-python: ## the fast tests on Colab's Python, if th
 	$(MAKE) --no-print-directory VENV=.venv-$(COLAB_PYTHON) PYTHON=$(FIND_COLAB) \
 	  $(@:%-colab-python=%)
 
-test-slow: $(STAMP) $(VENV)/ipywidgets7 ## every notebook, Colab rehearsed, and other slow tests
+test-slow: $(STAMP) $(VENV)/ipywidgets7/share ## every notebook, Colab rehearsed, and other slow tests
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -m slow -n 2 --dist worksteal $(ARGS)
 
 test-real test-gpu: $(STAMP) ## the tests with that marker
 	@$(PY) -m pytest -m $(@:test-%=%) $(ARGS)
 
 # Colab's widgets, beside the newer ones: a test that wants them puts this folder first.
-$(VENV)/ipywidgets7: | $(STAMP)
-	@rm -rf $@.part
-	@$(PY) -m pip --disable-pip-version-check install -qq --no-deps --target $@.part \
-	  ipywidgets==7.7.1 widgetsnbextension==3.6.10 ipython_genutils==0.2.0
-	@mv $@.part $@
+$(VENV)/ipywidgets7/share: | $(STAMP)
+	@rm -rf $(@D) $(@D).part
+	@$(PY) -m pip --disable-pip-version-check install -qq --no-deps --target $(@D).part \
+	  ipywidgets==7.7.1 widgetsnbextension==3.6.10 ipython_genutils==0.2.0 jupyterlab_widgets==1.1.11
+	@mv $(@D).part $(@D)
 
 # The notebooks in JupyterLab and Chromium; pictures of them go to output/browser/.
-test-browser: $(VENV)/.browser ## the notebooks as a person uses them, in a real browser
+test-browser: $(VENV)/.browser $(VENV)/ipywidgets7/share ## the notebooks as a person uses them, in a real browser
 	@$(PY) -m pytest -m browser $(ARGS)
 
 $(VENV)/.browser: $(STAMP)

@@ -21,6 +21,8 @@ setup(
     long_description=README.read_text(encoding="utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",
     license="MIT",
+    # The one place of the address: `make address URL=...` changes all others with it.
+    url="https://github.com/deepfake-utils/deepfake_utils",
     python_requires=">=3.10",
     packages=find_packages(include=["deepfake_utils", "deepfake_utils.*"]),
     package_data={"deepfake_utils": ["py.typed", "data/**/*"]},

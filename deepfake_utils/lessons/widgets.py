@@ -16,8 +16,7 @@ from IPython.display import HTML, display
 
 __all__ = ["HEADLESS", "ask", "what_if"]
 
-# Any of these in the environment says that nobody is there to move a slider.
-HEADLESS = ("FAST_RUN", "DEEPFAKE_HEADLESS")
+HEADLESS = "DEEPFAKE_HEADLESS"  # in the environment: nobody is there to move a slider
 # (low, high) or (low, high, step), a list of choices, or True or False for a box to tick.
 Slider: TypeAlias = tuple[float, ...] | list[Any] | bool
 
@@ -68,7 +67,7 @@ def what_if(draw: Callable[..., object], **sliders: Slider) -> None:
     if not sliders:
         raise ValueError("expected at least one slider, got none; call draw() itself")
     start = {name: _start(draw, name, slider) for name, slider in sliders.items()}
-    if any(os.environ.get(name) for name in HEADLESS) or not importlib.util.find_spec("ipywidgets"):
+    if os.environ.get(HEADLESS) or not importlib.util.find_spec("ipywidgets"):
         _show(draw(**start))
         return
     import ipywidgets as widgets

@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import html
 import importlib.util
+import os
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -18,7 +20,9 @@ from ..images import Image, check_image
 if TYPE_CHECKING:
     import ipywidgets
 
-RED, GREY, GREEN = "#b00020", "#444", "#1b5e20"
+# Of what is said; the first two are set by the style sheet, for light and for dark pages.
+RED, GREEN, GREY = "var(--du-bad, #b00020)", "var(--du-good, #1b6e20)", "inherit"
+STYLE = Path(__file__).parents[1] / "data" / "panels.css"
 # What may go wrong by what a user chose; it is said in the panel.
 EXPECTED = (LookupError, OSError, RuntimeError, ValueError)
 
@@ -92,9 +96,23 @@ class View:
         look = {"style": {"description_width": label}, "layout": {"width": f"{width}px"}}
         return getattr(self._w, kind)(description=text, **look, **(values or {}))
 
-    def button(self, text: str, act: Callable[[], object], width: str = "auto") -> Any:
-        """A button that attempts to do something."""
-        button = self._w.Button(description=text, layout={"width": width})
+    def page(self, *parts: Any) -> Any:
+        """All of a panel, one below the other, in the look that panels share."""
+        style = self._w.HTML(f"<style>{STYLE.read_text(encoding='utf-8')}</style>")
+        style.layout.display = "none"
+        page = self._w.VBox([style, *parts], layout={"width": "100%", "max_width": "1000px"})
+        page.add_class("du-panel")
+        return page
+
+    def row(self, *parts: Any) -> Any:
+        """Side by side, and below each other where the page is narrow."""
+        row = self._w.HBox(parts)
+        row.add_class("du-row")
+        return row
+
+    def button(self, text: str, act: Callable[[], object], main: bool = False) -> Any:
+        """A button that attempts to do something; a panel has one main button, in colour."""
+        button = self._w.Button(description=text, button_style="primary" if main else "")
         button.on_click(lambda _: self.attempt(act))
         return button
 
@@ -166,6 +184,13 @@ def coloured(text: str, colour: str) -> str:
     role = "alert" if colour == RED else "status"
     look = f"color:{colour};max-width:950px;line-height:1.4"
     return f'<div role="{role}" style="{look}">{lines}</div>' if text else ""
+
+
+def short_path(path: str | os.PathLike[str]) -> str:
+    """A path as it is, or from the notebook's folder if that is shorter."""
+    whole = Path(path)
+    near = whole.absolute().drive == Path.cwd().drive  # there is no way from one to another
+    return min(str(whole), os.path.relpath(whole) if near else str(whole), key=len)
 
 
 def png_bytes(image: Image) -> bytes:

@@ -57,8 +57,7 @@ class ClipView(View):
         ground = w.HTML("<b>Whose face it is, and why it may be used</b>")
         parts = [title, self._way, *self._rows.values(), self._output, self.said, self._pictures]
         parts += [self._sliders, ground, self._form.box, self._agreed]
-        look = {"width": "100%", "max_width": "980px", "border": "1px solid #ccc", "padding": "8px"}
-        self.box = w.VBox(parts, layout=look)
+        self.box = self.page(*parts)
         self._show_way()
         self.refresh()
 
@@ -72,44 +71,48 @@ class ClipView(View):
             {"options": list(WAYS.items()), "value": "sample" if panel.is_sample else "path"},
         )
         self._upload = w.FileUpload(accept="video/*,.mkv", multiple=False, description="choose")
-        self._path = self._field("Text", "path", {"placeholder": "me.mp4, clips/ or drive:clips"})
+        # Of a text that is not sent while it is typed, the change is Enter, or leaving the field.
+        self._path = self._field(
+            "Text",
+            "path",
+            {"placeholder": "me.mp4, clips/ or drive:clips", "continuous_update": False},
+            860,
+        )
         self._videos = self._field("Dropdown", "video in the folder", {"options": [("-", "")]})
-        self._link = self._field("Text", "link or Drive id", {"placeholder": "https://..."})
+        self._link = self._field("Text", "link or Drive id", {"placeholder": "https://..."}, 860)
         self._hash = self._field("Text", "SHA-256", {"placeholder": "optional"})
-        sample = self.button("use it", panel.use_sample)
-        path = self.button("look there", self._look_there)
-        link = self.button("download", self._fetch)
+        sample = self.button("use it", panel.use_sample, main=True)
+        path = self.button("look there", self._look_there, main=True)
+        link = self.button("download", self._fetch, main=True)
         self._rows = {
-            "sample": self._row(sample, w.Label("a synthetic person: nobody's face is needed")),
-            "upload": self._row(self._upload, w.Label("a long film is better put into a Drive")),
-            "path": w.VBox([self._row(self._path, path), self._videos]),
-            "link": w.VBox([self._row(self._link, link), self._hash]),
+            "sample": self.row(sample, w.Label("a synthetic person: nobody's face is needed")),
+            "upload": self.row(self._upload, w.Label("a long film is better put into a Drive")),
+            "path": w.VBox([self.row(self._path, path), self._videos]),
+            "link": w.VBox([self.row(self._link, link), self._hash]),
         }
         self._output = w.Output()  # the bar of a download, and what Drive says of itself
         self._way.observe(lambda _: self._show_way(), "value")
         self.on_change(self._upload, lambda _: self._take_upload())
         self.on_change(self._videos, panel.use_path)
+        self.on_change(self._path, lambda text: self._look_there() if text.strip() else None)
 
     def _trimming(self) -> None:
         w = self._w
         self._images = [w.Image(format="png", layout={"width": "100%"}) for _ in PLACES]
-        self._captions = [w.Label() for _ in PLACES]
+        self._captions = [w.HTML() for _ in PLACES]
         columns = zip(self._images, self._captions, strict=True)
-        self._pictures = w.HBox([w.VBox(column, layout={"width": "33%"}) for column in columns])
+        self._pictures = w.HBox([w.VBox(column) for column in columns])
+        self._pictures.add_class("du-columns")
         span = {"max": 1.0, "step": 0.1, "readout_format": ".1f", "continuous_update": False}
         self._start, self._end = (
             self._field("FloatSlider", name, span) for name in ("start / s", "end / s")
         )
-        self._sliders = self._row(self._start, self._end)
+        self._sliders = self.row(self._start, self._end)
         for slider in (self._start, self._end):
             self.on_change(slider, lambda _: self._trim())
 
-    def _field(self, kind: str, text: str, values: dict[str, Any]) -> Any:
-        return self.field(kind, text, 415, values, "140px")
-
-    def _row(self, *children: Any) -> Any:
-        """Side by side, or below each other where the page is narrow."""
-        return self._w.HBox(children, layout={"flex_flow": "row wrap"})
+    def _field(self, kind: str, text: str, values: dict[str, Any], width: int = 415) -> Any:
+        return self.field(kind, text, width, values, "130px")
 
     # What they do -----------------------------------------------------------------------------
 

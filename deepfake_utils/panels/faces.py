@@ -244,12 +244,10 @@ class FacesView(View):
         self._count, self._page = w.HTML(), w.HTML()
         self._beyond = w.HTML()
         self._cells = [self._cell() for _ in range(panel.page_size)]
-        columns = f"repeat({COLUMNS}, {THUMB + 16}px)"
-        look = {"grid_template_columns": columns, "grid_gap": "4px 2px"}
-        grid = w.GridBox([cell[0] for cell in self._cells], layout=look)
+        grid = w.Box([cell[0] for cell in self._cells])
+        grid.add_class("du-thumbs")
         rows = [self._looking(), self._limits(), self._steps()]
-        parts = [self._count, *rows, self._group_cards(), self.said, grid]
-        self.box = w.VBox(parts, layout={"width": "100%", "max_width": "1000px"})
+        self.box = self.page(self._count, *rows, self._group_cards(), self.said, grid)
         self._new_limits()
         self.refresh()
 
@@ -266,7 +264,7 @@ class FacesView(View):
         self._do_on(shown, lambda: panel.show(shown.value))
         back = self._act("previous page", lambda: panel.go(panel.page - 1))
         on = self._act("next page", lambda: panel.go(panel.page + 1))
-        return self._w.HBox([measure, highest, shown, back, self._page, on])
+        return self.row(measure, highest, shown, back, self._page, on)
 
     def _limits(self) -> Any:
         """Dropping by a threshold, and how many that would be."""
@@ -277,8 +275,8 @@ class FacesView(View):
         self._do_on(self._measure, self._new_limits)
         self._do_on(self._side, self._count_beyond)
         self._do_on(self._limit, self._count_beyond)
-        drop = self._act("drop these", self._drop_beyond)
-        return self._w.HBox([self._measure, self._side, self._limit, self._beyond, drop])
+        drop = self._act("drop these", self._drop_beyond, main=True)
+        return self.row(self._measure, self._side, self._limit, self._beyond, drop)
 
     def _steps(self) -> Any:
         """Near-duplicates, undo, and all back."""
@@ -294,7 +292,7 @@ class FacesView(View):
             "take all back": lambda: self._tell("taken back", panel.reset()),
         }
         buttons = [self._act(name, act) for name, act in acts.items()]
-        return self._w.HBox([near, *buttons])
+        return self.row(near, *buttons)
 
     def _group_cards(self) -> Any:
         """A picture of each person in each shot, with a button that drops them; none if alone."""
@@ -307,7 +305,7 @@ class FacesView(View):
                 meant.append((person, None))
             meant += [(person, shot) for shot in shots]
         cards = [self._card(*group) for group in meant[:MOST_CARDS]] if len(groups) > 1 else []
-        return self._w.HBox(cards, layout={"flex_flow": "row wrap"})
+        return self.row(*cards)
 
     def _card(self, person: int, shot: int | None) -> Any:
         groups = self._panel.curation.groups()
@@ -316,22 +314,22 @@ class FacesView(View):
         picture = self._w.Image(format="png", value=png_bytes(image), layout={"width": "56px"})
         name = _group_name(person, shot)
         act = self._act(f"drop {name}", lambda: self._tell("dropped", self._drop(person, shot)))
-        text = self._w.HTML(f'<div style="font-size:11px">{name}: {len(names)} faces</div>')
+        text = self._w.HTML(f"<small>{name}: {len(names)} faces</small>")
         self._group_texts[person, shot] = (text, names)
         side = self._w.VBox([text, act])
-        look = {"border": "1px solid #ccc", "margin": "2px", "padding": "2px"}
-        return self._w.HBox([picture, side], layout=look)
+        card = self._w.HBox([picture, side])
+        card.add_class("du-card")
+        return card
 
     def _drop(self, person: int, shot: int | None) -> list[str]:
         return self._panel.drop_group(person, shot)
 
     def _cell(self) -> tuple[Any, Any, Any, Any]:
         """A thumbnail, a box to tick, and what is known; filled by `refresh`."""
-        width = f"{THUMB}px"
-        picture = self._w.Image(format="png", layout={"width": width})
-        tick = self._w.Checkbox(indent=False, layout={"width": width, "height": "24px"})
+        picture = self._w.Image(format="png", layout={"width": f"{THUMB}px"})
+        tick = self._w.Checkbox(indent=False, layout={"width": "auto"})
         text = self._w.HTML()
-        cell = self._w.VBox([picture, tick, text], layout={"overflow": "hidden"})
+        cell = self._w.VBox([picture, tick, text])
         number = len(self.fields)
         self.fields[f"tick {number}"] = tick
         self._do_on(tick, lambda: self._ticked(number, bool(tick.value)))
@@ -390,7 +388,7 @@ class FacesView(View):
         for (person, shot), (line, members) in self._group_texts.items():
             here = len(members) - len(dropped.intersection(members))
             what = f"{_group_name(person, shot)}: {here} of {len(members)} kept"
-            line.value = f'<div style="font-size:11px">{what}</div>'
+            line.value = f"<small>{what}</small>"
         covered = len(curation.outside("covered", high=COVERED))
         if covered:
             self._count.value += f" <b>{covered}</b> seem covered by something."
@@ -407,7 +405,7 @@ class FacesView(View):
                     first, *rest = panel.label(name)
                     tick.description, tick.value = f"keep {first}", name not in dropped
                     lines = "<br>".join(html.escape(line) for line in rest)
-                    text.value = f'<div style="font-size:11px;line-height:1.3">{lines}</div>'
+                    text.value = f"<small>{lines}</small>"
         self._count_beyond()
 
     def _png(self, name: str, dropped: bool) -> bytes:
@@ -427,8 +425,8 @@ class FacesView(View):
         self.fields[name] = field
         return field
 
-    def _act(self, name: str, act: Callable[[], object]) -> Any:
-        self.fields[name] = self.button(name, act, f"{max(90, 9 * len(name) + 20)}px")
+    def _act(self, name: str, act: Callable[[], object], main: bool = False) -> Any:
+        self.fields[name] = self.button(name, act, main)
         return self.fields[name]
 
     def _do_on(self, field: Any, act: Callable[[], object]) -> None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from .base import GREEN, RED, View
+from .base import GREEN, RED, View, short_path
 
 Words: TypeAlias = Mapping[Any, str] | None  # what a dropdown says for each choice
 OWN = "own settings"  # what the list of presets says once something was changed
@@ -50,14 +50,14 @@ class FormView(View):
         for name, made in self.fields.items():
             made.observe(lambda change, name=name: self._edited(name, change["new"]), "value")
         rows = [
-            w.HBox([made, w.HTML(html.escape(known[name].help), layout={"width": "540px"})])
+            self.row(made, w.HTML(html.escape(known[name].help)))
             for name, made in self.fields.items()
         ]
         tools = [*self._presets(), self._tool("reset", self._reset)]
         if file is not None:
             tools += self._files(str(file))
-        buttons = [self._tool(name, do) for name, do in form.actions.items()]
-        self.box = w.VBox([*rows, w.HBox(tools), *buttons, self.said])
+        buttons = [self._tool(name, do, main=True) for name, do in form.actions.items()]
+        self.box = self.page(*rows, self.row(*tools), *map(self.row, buttons), self.said)
         self.tell()
 
     def show(self, values: Mapping[str, Any]) -> None:
@@ -86,7 +86,7 @@ class FormView(View):
         if not form.presets:
             return []
         options = [OWN, *form.presets]
-        self._preset = self.field("Dropdown", "start from", 400, {"options": options}, "130px")
+        self._preset = self.field("Dropdown", "start from", 330, {"options": options}, "130px")
 
         def choose(name: str) -> None:
             if name not in (OWN, form.preset):
@@ -96,7 +96,7 @@ class FormView(View):
         return [self._preset]
 
     def _files(self, file: str) -> list[Any]:
-        path = self.field("Text", "file", 300, {"value": file}, "40px")
+        path = self.field("Text", "file", 520, {"value": short_path(file)}, "40px")
 
         def load() -> str:
             self._panel.load(path.value)
@@ -105,8 +105,8 @@ class FormView(View):
         save = self._tool("save", lambda: f"saved to {self._panel.save(path.value)}")
         return [save, self._tool("load", load), path]
 
-    def _tool(self, name: str, do: Callable[[], str]) -> Any:
-        return self.button(name, lambda: self.tell(do()))
+    def _tool(self, name: str, do: Callable[[], str], main: bool = False) -> Any:
+        return self.button(name, lambda: self.tell(do()), main)
 
 
 def setting_widget(

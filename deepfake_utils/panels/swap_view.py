@@ -78,11 +78,11 @@ class SwapView(View):
         span["continuous_update"] = False
         self._time = self.field("FloatSlider", "frame at, s", 660, span)
         self.on_change(self._time, panel.show_frame)
-        self._picture = w.Image(format="png", layout={"max_width": "990px"})
+        self._picture = w.Image(format="png")
         self._far, self._ended = w.HTML(), w.HTML()
-        self._bar = w.IntProgress(layout={"width": "440px"})
-        self._render = self.button("Render the clip", panel.start, "160px")
-        self._stop = self.button("Stop", panel.cancel, "160px")
+        self._bar = w.IntProgress(layout={"width": "300px"})
+        self._render = self.button("Render the clip", panel.start, main=True)
+        self._stop = self.button("Stop", panel.cancel)
         self._film = w.VBox()
         self.box = self._lay_out()
         self.refresh()
@@ -90,14 +90,11 @@ class SwapView(View):
 
     def _lay_out(self) -> Any:
         w, fields = self._w, list(self._fields.values())
-        ticks = w.HBox([self._outline, self._close])
-        columns = [
-            w.VBox(column, layout={"width": "490px"})
-            for column in (fields[:4], [*fields[4:], ticks])
-        ]
-        run = w.HBox([self._render, self._stop, self._bar])
-        parts = [self._time, self.said, self._picture, w.HBox(columns), run, self._far]
-        return w.VBox([*parts, self._ended, self._film], layout={"max_width": "1000px"})
+        ticks = self.row(self._outline, self._close)
+        columns = [w.VBox(column) for column in (fields[:4], [*fields[4:], ticks])]
+        run = self.row(self._render, self._stop, self._bar, self._far)
+        parts = [self._time, self.said, self._picture, self.row(*columns), run]
+        return self.page(*parts, self._ended, self._film)
 
     def _settings(self) -> dict[str, Any]:
         """A widget for each setting, by its name in SwapConfig."""
@@ -165,7 +162,7 @@ class SwapView(View):
         path, shown = self._panel.path, []
         if path.stat().st_size <= SHOWN_MB * 1e6:
             film = self._w.Video(value=path.read_bytes(), format="mp4", autoplay=False)
-            film.layout.max_width, film.layout.max_height = "640px", "480px"
+            film.layout.max_height = "480px"
             shown.append(film)
         if in_colab():
             return (*shown, self.button(f"Download {path.name}", lambda: _to_browser(path)))

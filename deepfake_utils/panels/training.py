@@ -304,7 +304,7 @@ class TrainingPanel(Panel):
         """Show how far it is and, unless it is None, a sentence."""
         if self._view is not None:
             status = self.status
-            self._view.tell(status.step, status.steps, str(status))
+            self._view.tell(status)
             if text and self._blocking and status.state == "running":
                 text += "; a cell waits for the end: interrupt it to stop and save"
             if text is not None:

@@ -6,9 +6,10 @@ import importlib.util
 import math
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,7 +17,9 @@ import torch
 from ..dataset import Batch
 from ..images import Image
 from ..plotting import plot_losses, prediction_image
+from ..runs.checkpoint import HARDLY_TRAINED_DB
 from ..runs.store import CheckpointStore
+from ..training.recipe import plateaued
 from ..training.trainer import Trainer
 from .base import png_bytes
 from .jobs import Job, JobState
@@ -27,6 +30,8 @@ SAVE_AT_LEAST_S = 300.0
 KEPT_SHARE = 0.1  # of a run's minutes for its last save, at most
 SNAPSHOTS = 48  # pictures of the grid that are kept at most, evenly spread over the run
 POINTS = 2000  # of the live curve: a longer history is thinned
+Quality = Literal["not yet", "usable", "still improving", "done"]
+PATIENCE = 5  # scores in a row that bring nothing, until training counts as done
 CELL = 96  # side of a face in the live grid in pixels
 
 
@@ -42,23 +47,61 @@ class TrainingStatus:
     steps_to_save: int  # to the next save
     state: JobState
     minutes: float | None = None  # length of the whole run; None: it is planned in steps
+    score: float | None = None  # dB on faces held out, the newest; None: not measured yet
+    quality: Quality | None = None  # the same in words
+
+    @property
+    def share(self) -> float:
+        """What part of the run is done, 0..1."""
+        if self.minutes is None:
+            return self.step / max(1, self.steps)
+        return min(1.0, max(0.0, 1.0 - self.eta_s / (60.0 * self.minutes))) if self.step else 0.0
+
+    @property
+    def left(self) -> str:
+        """How long it will take, "3 min" or "40 s"; "" before it is known, and at the end."""
+        if not self.images_per_second or not self.eta_s:
+            return ""
+        return f"{self.eta_s / 60.0:.0f} min" if self.eta_s >= 90.0 else f"{self.eta_s:.0f} s"
 
     def __str__(self) -> str:
+        if self.state == "ready" and self.step == 0:
+            planned = f"{self.steps} steps" if self.minutes is None else f"{self.minutes:.3g} min"
+            return f"ready to train for {planned}: press Start, or call run()"
         parts = [f"{self.state}: step {self.step} of {self.steps}"]
         if self.minutes is not None:
-            passed = max(0.0, self.minutes - self.eta_s / 60.0)
+            passed = self.share * self.minutes
             parts = [f"{self.state}: step {self.step}, {passed:.1f} of {self.minutes:.3g} min"]
         if self.state == "ready":
             parts.append("press Start, or call run()")
-        if self.images_per_second:
-            left = f"{self.eta_s / 60.0:.0f} min" if self.eta_s >= 90.0 else f"{self.eta_s:.0f} s"
-            parts += [f"{self.images_per_second:.0f} images a second", f"{left} to go"]
+        if self.left:
+            parts += [f"{self.images_per_second:.0f} images a second", f"{self.left} to go"]
         if self.memory_mb is not None:
             parts.append(f"at most {self.memory_mb} MB of memory")
         if self.state in ("running", "paused"):
             several = "s" if self.steps_to_save != 1 else ""
             parts.append(f"{self.steps_to_save} step{several} to the next save")
         return " · ".join(parts)
+
+
+def quality_of(scores: Sequence[float]) -> Quality | None:
+    """How good a network is, in words.
+
+    Args:
+        scores: dB of faces held out of training, oldest first, as `Trainer.scores` has them.
+
+    Returns:
+        "not yet" while it draws a smear (`runs.hardly_trained`), "done" once more training brings
+        nothing (`plateaued`), "still improving" before, and "usable" as long as there are too few
+        scores to tell; None if there is none.
+    """
+    if not scores:
+        return None
+    if scores[-1] < HARDLY_TRAINED_DB:
+        return "not yet"
+    if plateaued(scores, PATIENCE):
+        return "done"
+    return "still improving" if len(scores) > PATIENCE else "usable"
 
 
 class Cadence:
@@ -181,6 +224,7 @@ class TrainingLoop:
             left_s = (steps - step) * clock.turn_s if clock.turn_s else math.inf
         else:
             left_s = 0.0
+        scores = [score for _, score in self.trainer.scores]
         return TrainingStatus(
             step,
             steps,
@@ -190,6 +234,8 @@ class TrainingLoop:
             max(0, min(self._saved_at + self._interval(), steps) - step),
             state,
             minutes,
+            scores[-1] if scores else None,
+            quality_of(scores),
         )
 
     def save(self) -> Path:

@@ -6,7 +6,6 @@ Needs the extra `browser` and Chromium: `make test-browser` gets both.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
@@ -18,9 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-if importlib.util.find_spec("playwright") is not None:
-    from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -36,7 +32,20 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
     "docmanager-extension/plugin": {"autosave": False},
 }
-ERROR = ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']"
+# JupyterLab shows what was raised as one or the other of these, by its version; warnings and
+# progress bars are of the second kind, too.
+OUTPUT = ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.{}']"
+RAISED = re.compile(r"Traceback|^\w*(Error|Exception|Interrupt)\b", re.MULTILINE)
+# What of the code cells has run, by JupyterLab itself: folded cells have no prompt in the page.
+CELLS = """() => {
+  const sheet = window.jupyterapp.shell.currentWidget.content;
+  return sheet.widgets.filter(cell => cell.model.type === 'code').map(cell => ({
+    line: cell.model.sharedModel.source.split('\\n')[0],
+    ran: cell.model.executionCount !== null && cell.model.executionState !== 'running',
+    running: cell.model.executionState === 'running',
+  }));
+}"""
+LOOKS = (Path(__file__).parent / "looks.js").read_text(encoding="utf-8")
 # What the browser says of JupyterLab itself, not of a notebook.
 HARMLESS = re.compile(r"favicon|/api/me|Workspace|ResizeObserver loop", re.IGNORECASE)
 
@@ -48,10 +57,11 @@ def chromium() -> str | None:
 
 
 @contextlib.contextmanager
-def jupyter_lab(folder: Path, notebooks: list[Path]) -> Iterator[str]:
+def jupyter_lab(folder: Path, notebooks: list[Path], widgets: Path | None = None) -> Iterator[str]:
     """Serve copies of `notebooks` out of a new folder, in the short mode; yields the address.
 
-    The address ends in the token: `address.format(name)` opens a notebook.
+    The address ends in the token: `address.format(name)` opens a notebook. `widgets` is a folder
+    with another ipywidgets and its part for JupyterLab, which are taken instead.
     """
     served, config = folder / "served", folder / "config"
     served.mkdir(parents=True)
@@ -73,6 +83,11 @@ def jupyter_lab(folder: Path, notebooks: list[Path]) -> Iterator[str]:
         "JUPYTERLAB_WORKSPACES_DIR": str(config / "workspaces"),
     }
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--port=0", "--allow-root"]
+    command += ["--LabApp.expose_app_in_browser=True"]
+    if widgets is not None:
+        before = [str(widgets), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment["PYTHONPATH"] = os.pathsep.join(before)
+        command += [f"--LabApp.extra_labextensions_path={widgets}/share/jupyter/labextensions"]
     log = folder / "server.log"
     with (
         log.open("w") as file,
@@ -88,11 +103,14 @@ def jupyter_lab(folder: Path, notebooks: list[Path]) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}/doc/tree/{{}}?token={token}"
         finally:
             server.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(10)
+            server.kill()
 
 
 def _port(runtime: Path, server: subprocess.Popen, log: Path) -> int:
     """The port that the server chose, once it has written it down."""
-    until = time.monotonic() + 90
+    until = time.monotonic() + 240
     while time.monotonic() < until and server.poll() is None:
         for path in runtime.glob("jpserver-*.json"):
             with contextlib.suppress(json.JSONDecodeError):  # half written
@@ -117,10 +135,10 @@ class NotebookPage:
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.goto(address, wait_until="domcontentloaded")
-        page.locator(".jp-NotebookPanel-notebook .jp-Cell").first.wait_for(timeout=90_000)
+        page.locator(".jp-NotebookPanel-notebook .jp-Cell").first.wait_for(timeout=240_000)
         # Before the kernel is there, a cell that is run asks in a dialog which one to take.
         page.locator("#jp-main-statusbar", has_text="Python 3 (ipykernel) | Idle").wait_for(
-            timeout=90_000
+            timeout=240_000
         )
 
     def _refuse(self, route: Any) -> None:
@@ -139,34 +157,71 @@ class NotebookPage:
 
     def run_all(self, timeout_s: float = 900.0) -> None:
         """Run > Run All Cells, as a person does; returns when the last one has run."""
-        prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt")
-        begun = prompts.filter(has_text=re.compile(r"\[[\d*]+\]")).first
+
+        def begun() -> bool:
+            return any(cell["ran"] or cell["running"] for cell in self.page.evaluate(CELLS))
 
         def ask() -> bool:
             """Again if need be: a click is lost while the page is still busy with itself."""
-            if not begun.is_visible():
+            if not begun():
                 self.page.get_by_role("menuitem", name="Run", exact=True).click()
                 self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-                with contextlib.suppress(PlaywrightTimeout):
-                    begun.wait_for(timeout=5_000)
-            return begun.is_visible()
+                self.page.wait_for_timeout(1_000)
+            return begun()
 
         self.until("the first cell to begin", ask, 120)
         self.until("every cell to have run", lambda: not self.waiting(), timeout_s)
 
     def waiting(self) -> list[str]:
         """The code cells that have not run yet, by their first line."""
-        return self.page.locator(".jp-CodeCell").evaluate_all(
-            """cells => {
-              const prompt = cell => cell.querySelector('.jp-InputPrompt').textContent;
-              const left = cells.filter(cell => !/\\[\\d+\\]:/.test(prompt(cell)));
-              return left.map(cell => cell.querySelector('.cm-line')?.textContent ?? '?');
-            }"""
-        )
+        return [cell["line"] for cell in self.page.evaluate(CELLS) if not cell["ran"]]
 
     def errors(self) -> list[str]:
         """What cells show as errors."""
-        return self.page.locator(ERROR).all_inner_texts()
+        raised = self.page.locator(OUTPUT.format("error")).all_text_contents()
+        told = self.page.locator(OUTPUT.format("stderr")).all_text_contents()
+        return raised + list(filter(RAISED.search, told))
+
+    def command(self, name: str, **arguments: object) -> None:
+        """Have JupyterLab do something that is in no menu, or deep in one."""
+        how = "([name, given]) => window.jupyterapp.commands.execute(name, given)"
+        self.page.evaluate(how, [name, arguments])
+
+    def restart(self) -> None:
+        """Restart the kernel, as when it was lost; what runs in it is gone."""
+        how = "() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()"
+        self.page.evaluate(how)
+
+    def append(self, source: str) -> None:
+        """Put a cell below the last one, and run it; nothing else is waited for."""
+        self.page.evaluate(
+            """async source => {
+              const panel = window.jupyterapp.shell.currentWidget;
+              const cells = panel.content.model.sharedModel;
+              cells.insertCell(cells.cells.length, { cell_type: 'code', source });
+              panel.content.activeCellIndex = cells.cells.length - 1;
+              await window.jupyterapp.commands.execute('notebook:run-cell');
+            }""",
+            source,
+        )
+
+    def faults(self, widths: tuple[int, ...] = (1280, 900)) -> dict[str, list[str]]:
+        """What is wrong with how panels and widgets look, by theme and width of the window.
+
+        Scroll bars, texts that are cut off, what lies outside the box it is in, pictures without
+        a picture, and texts that are hard to tell from the ground; see looks.js.
+        """
+        size, found = self.page.viewport_size, {}
+        for theme in ("JupyterLab Dark", "JupyterLab Light"):
+            self.command("apputils:change-theme", theme=theme)
+            self.page.locator(f"body[data-jp-theme-name='{theme}']").wait_for(state="attached")
+            for width in widths:
+                self.page.set_viewport_size({"width": width, "height": size["height"]})
+                self.page.wait_for_timeout(300)  # until it is laid out anew
+                if seen := self.page.evaluate(LOOKS):
+                    found[f"{theme}, {width} px"] = seen
+        self.page.set_viewport_size(size)
+        return found
 
     def cell(self, text: str) -> Locator:
         """The code cell whose source has `text` in it."""
@@ -187,9 +242,9 @@ class NotebookPage:
             handle.press(key)
         return before, float(handle.get_attribute("aria-valuenow"))
 
-    def press(self, text: str) -> None:
-        """Press a button by keyboard, as soon as it can be."""
-        button = self.page.get_by_role("button", name=text, exact=True).first
+    def press(self, text: str, inside: Locator | None = None) -> None:
+        """Press a button by keyboard, as soon as it can be; the first one, or that of a part."""
+        button = (inside or self.page).get_by_role("button", name=text, exact=True).first
         self.until(f"{text} to be free", button.is_enabled)
         button.press("Enter")
 

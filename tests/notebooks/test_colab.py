@@ -74,7 +74,7 @@ def added(extras: str) -> set[str]:
 def extras_of(path: Path) -> str:
     """The extras in a notebook's install line."""
     source = "\n".join(cell.source for cell in nbformat.read(path, 4).cells)
-    return re.search(r"%pip install .*deepfake-utils(?:\[([\w,]+)\])?", source)[1] or ""
+    return re.search(r"deepfake-utils(?:\[([\w,]+)\])? @ git", source)[1] or ""
 
 
 EXTRAS = sorted({"", "fan", "score", *map(extras_of, NOTEBOOKS)})

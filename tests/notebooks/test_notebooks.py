@@ -227,3 +227,24 @@ def test_a_failing_cell_fails_the_run(tmp_path):
     )
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["06_umeyama", "07_warping"])
+def test_long_lessons_have_a_short_way_and_fold_the_rest(name):
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    (way,) = re.findall(r"^\*\*In ten minutes\*\*.*", notebook.cells[0].source, re.MULTILINE)
+    stations = re.findall(r"\]\(#(.+?)\)(?=[,;.])", way)
+    shown, folded, visible, inside = [], [], 0, False
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+            heading, *_ = cell.source.splitlines()
+            inside = cell.metadata.get("jp-MarkdownHeadingCollapsed", False)
+            if inside:
+                folded.append(cell.metadata["id"])
+            elif heading != "## Install":
+                shown.append(heading.removeprefix("## ").replace(" ", "-"))  # as JupyterLab does
+                assert f'<a name="{shown[-1]}"></a>' in cell.source  # for Colab
+        visible += not inside
+    assert shown == stations and len(stations) >= 5
+    assert notebook.metadata["colab"]["collapsed_sections"] == folded
+    assert visible < 0.6 * len(notebook.cells)

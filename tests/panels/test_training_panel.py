@@ -24,7 +24,7 @@ from deepfake_utils.panels.training import (
     running,
     train,
 )
-from deepfake_utils.panels.training_loop import Cadence, TrainingLoop
+from deepfake_utils.panels.training_loop import Cadence, TrainingLoop, quality_of
 from deepfake_utils.runs.project import Clip, Project
 from deepfake_utils.runs.store import CheckpointStore
 from deepfake_utils.samples import sample_clips
@@ -153,6 +153,36 @@ def test_pictures_come_every_few_seconds_and_never_cost_more_than_their_share():
     assert cadence.spent_s == pytest.approx(1.1)
 
 
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ([], None),
+        ([15.0, 19.0, 21.9], "not yet"),
+        ([24.0, 24.0, 24.0, 24.0, 24.0, 24.0, 21.0], "not yet"),  # whatever it was before
+        ([15.0, 22.0], "usable"),
+        ([15.0, 22.0, 23.0, 24.0, 24.5, 24.9], "still improving"),
+        ([24.0, 24.9, 24.9, 24.8, 24.9, 24.9, 24.9], "done"),
+    ],
+)
+def test_scores_are_told_in_words(scores, words):
+    assert quality_of(scores) == words
+
+
+def test_before_the_start_there_is_nothing_to_show_of_it(make):
+    panel = make(minutes=5.0)
+    view = panel.view
+    assert "step" not in view.status.value and "5 min" in view.status.value
+    hidden = [each.layout.display for each in (view.bar, view.quality, view.curve)]
+    assert hidden == ["none"] * 3 and view.grid.layout.display is None
+    panel.start()
+    assert until(lambda: view.curve.value and panel.step >= 3)
+    assert view.bar.layout.display is view.quality.layout.display is view.curve.layout.display
+    assert "<b>Not yet</b>" in view.quality.value and "dB on faces" in view.quality.value
+    assert 0.0 < view.bar.value < 1.0
+    panel.stop()
+    assert " left" not in view.quality.value  # nothing is under way
+
+
 def test_a_second_panel_of_a_store_is_refused_until_the_first_has_stopped(make):
     first, second = make(), make()
     first.start()
@@ -239,7 +269,7 @@ def test_minutes_decide_how_long_a_run_is_and_prolong_a_finished_one(make):
 
 def test_a_pause_does_not_count_among_the_minutes(make):
     panel = make(minutes=5.0)
-    assert "ready: step 0, 0.0 of 5 min" in str(panel.status) and panel.status.minutes == 5.0
+    assert "ready to train for 5 min" in str(panel.status) and panel.status.minutes == 5.0
     panel.start()
     assert until(lambda: panel.step >= 3)
     panel.pause()
@@ -335,7 +365,7 @@ def test_without_ipywidgets_the_methods_are_named(make, monkeypatch, capsys):
     panel = make(steps=5)
     panel._ipython_display_()
     said = capsys.readouterr().out
-    assert "ready: step 0 of 5" in said and "panel.run()" in said and panel._view is None
+    assert "ready to train for 5 steps" in said and "panel.run()" in said and panel._view is None
 
 
 # A project ----------------------------------------------------------------------------------
