@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import html
 from collections.abc import Callable
 from typing import Any
 
@@ -78,6 +79,7 @@ class ClipView(View):
             {"placeholder": "me.mp4, clips/ or drive:clips", "continuous_update": False},
             860,
         )
+        self._whole = w.HTML()  # of a long path the field shows a part only
         self._videos = self._field("Dropdown", "video in the folder", {"options": [("-", "")]})
         self._link = self._field("Text", "link or Drive id", {"placeholder": "https://..."}, 860)
         self._hash = self._field("Text", "SHA-256", {"placeholder": "optional"})
@@ -87,7 +89,7 @@ class ClipView(View):
         self._rows = {
             "sample": self.row(sample, w.Label("a synthetic person: nobody's face is needed")),
             "upload": self.row(self._upload, w.Label("a long film is better put into a Drive")),
-            "path": w.VBox([self.row(self._path, path), self._videos]),
+            "path": w.VBox([self.row(self._path, path), self._whole, self._videos]),
             "link": w.VBox([self.row(self._link, link), self._hash]),
         }
         self._output = w.Output()  # the bar of a download, and what Drive says of itself
@@ -172,6 +174,8 @@ class ClipView(View):
         except (OSError, ValueError) as error:
             self.say(str(error), RED)
             return
+        whole = "" if panel.is_sample else html.escape(panel.clip.path)
+        self._whole.value = f"<small>{whole}</small>"
         self.say(panel.described, GREY if any(found.faces) else RED)
         moments = (found.start_s, (found.start_s + found.end_s) / 2, found.end_s)
         for index, image in enumerate(self._images):
