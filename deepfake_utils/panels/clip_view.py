@@ -10,9 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..consent import Subject
 from ..images import Image, Points
 from .base import GREY, RED, View, coloured, png_bytes
-from .form import consent_form
+from .form import GROUNDS, ConfigForm
 from .places import uploaded
 
 WHO = {"a": "Person A, who is in the video", "b": "Person B, whose face is put there"}
@@ -22,6 +23,7 @@ WAYS = {
     "a path or a folder, also in Drive": "path",
     "a link": "link",
 }
+DETAILS = ["given", "expires", "audience", "role"]  # of an agreement
 PLACES = ("first", "middle", "last")  # of the frames that are shown
 PICTURE_PX = 300  # width of each of the three pictures
 
@@ -50,13 +52,10 @@ class ClipView(View):
         w = self._w
         self._choices()
         self._trimming()
-        self._form = consent_form(id=panel.person.upper())
-        self._form.edited = self._agree
-        self._agreed, self._agreed_for = w.HTML(), ""  # what is said, and of which clip
+        self._agreeing()
         title = w.HTML(f"<b>{WHO[panel.person]}</b>")
-        ground = w.HTML("<b>Whose face it is, and why it may be used</b>")
         parts = [title, self._way, *self._rows.values(), self._output, self.said, self._pictures]
-        parts += [self._sliders, ground, self._form.box, self._agreed]
+        parts += [self._sliders, self._ground, self._agreed]
         look = {"width": "100%", "max_width": "980px", "border": "1px solid #ccc", "padding": "8px"}
         self.box = w.VBox(parts, layout=look)
         self._show_way()
@@ -69,10 +68,15 @@ class ClipView(View):
         self._way = self._field(
             "Dropdown",
             "take the clip from",
-            {"options": list(WAYS.items()), "value": "sample" if panel.is_sample else "path"},
+            {"options": list(WAYS.items()), "value": "path"},
         )
         self._upload = w.FileUpload(accept="video/*,.mkv", multiple=False, description="choose")
-        self._path = self._field("Text", "path", {"placeholder": "me.mp4, clips/ or drive:clips"})
+        # Of a text that is not sent while it is typed, the change is Enter, or leaving the field.
+        self._path = self._field(
+            "Text",
+            "path",
+            {"placeholder": "me.mp4, clips/ or drive:clips", "continuous_update": False},
+        )
         self._videos = self._field("Dropdown", "video in the folder", {"options": [("-", "")]})
         self._link = self._field("Text", "link or Drive id", {"placeholder": "https://..."})
         self._hash = self._field("Text", "SHA-256", {"placeholder": "optional"})
@@ -89,6 +93,7 @@ class ClipView(View):
         self._way.observe(lambda _: self._show_way(), "value")
         self.on_change(self._upload, lambda _: self._take_upload())
         self.on_change(self._videos, panel.use_path)
+        self.on_change(self._path, lambda text: self._look_there() if text.strip() else None)
 
     def _trimming(self) -> None:
         w = self._w
@@ -103,6 +108,19 @@ class ClipView(View):
         self._sliders = self._row(self._start, self._end)
         for slider in (self._start, self._end):
             self.on_change(slider, lambda _: self._trim())
+
+    def _agreeing(self) -> None:
+        """A choice in words; day, end and audience of an agreement are folded below it."""
+        w = self._w
+        grounds = [("Nobody has agreed yet", ""), *((text, name) for name, text in GROUNDS.items())]
+        self._basis = w.RadioButtons(options=grounds, layout={"width": "auto"})
+        self._form = ConfigForm(Subject(self._panel.person.upper()), DETAILS)
+        self._form.edited = self._agree
+        self.on_change(self._basis, lambda _: self._agree())
+        more = w.Accordion([self._form.box], selected_index=None)
+        more.set_title(0, "Since when, until when, and for whom")
+        self._ground = w.VBox([w.HTML("<b>Whose face is it?</b>"), self._basis, more])
+        self._agreed, self._agreed_for = w.HTML(), ""  # what is said, and of which clip
 
     def _field(self, kind: str, text: str, values: dict[str, Any]) -> Any:
         return self.field(kind, text, 415, values, "140px")
@@ -149,10 +167,16 @@ class ClipView(View):
         self._panel.trim(self._start.value, None if whole else end_s)
 
     def _agree(self) -> None:
-        """Take what the form says; what is wrong with it, it says itself."""
-        basis = self._form.fields["basis"].value
+        """Take what was chosen; what is wrong with the details, their form says itself."""
+        basis = self._basis.value
         if not self._quiet and (not basis or not self._form.problem):
-            self.attempt(lambda: self._panel.agree(self._form.value if basis else None))
+            agreed = dataclasses.replace(self._form.value, basis=basis) if basis else None
+            self.attempt(lambda: self._panel.agree(agreed))
+
+    def focus(self) -> None:
+        """Put the cursor where a path is written; ipywidgets 7 cannot."""
+        if hasattr(self._path, "focus"):
+            self._path.focus()
 
     # What they show ---------------------------------------------------------------------------
 
@@ -186,9 +210,12 @@ class ClipView(View):
             self._agreed_for = panel.clip.path
             with self.quietly():
                 form.reset()
+                self._basis.value = ""
                 with contextlib.suppress(ValueError):  # nobody has agreed yet
                     said = dataclasses.asdict(panel.consent)
+                    self._basis.value = said["basis"]
                     form.set({name: said[name] for name in form.fields})
-            for field in form.fields.values():
-                field.disabled = panel.is_sample
-        self._agreed.value = coloured(panel.agreement.said, GREY if panel.agreement.holds else RED)
+        self._ground.layout.display = "none" if panel.is_sample else None
+        holds, said = panel.agreement
+        missing = panel.asked or self._basis.value  # red only once it was needed, or is over
+        self._agreed.value = coloured(said, RED if missing and not holds else GREY)

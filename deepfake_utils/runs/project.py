@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..files import read_json, reading, write_json
+from ..files import read_json, reading, sha256_of, write_json
 from ..settings import Settings, setting
 from ..video import to_seconds
 from .store import CheckpointStore
@@ -124,6 +124,30 @@ class Project:
                 f"no clip of person {person} in {self.root}; choose one in 01_extract_faces.ipynb"
             )
         return self.clips[person]
+
+    def note_swap(
+        self, video: str | os.PathLike[str], clip: Clip, caution: str | None = None
+    ) -> None:
+        """Remember which film a video was made of, so that it can be compared with that one.
+
+        Args:
+            video: the swapped film.
+            clip: whose face was swapped in it.
+            caution: what was said of the network that drew it.
+
+        Raises:
+            FileNotFoundError: if there is no such video.
+        """
+        known = {"film": dataclasses.asdict(clip), "caution": caution}
+        self.write("swap", {**known, "sha256": sha256_of(Path(video))})
+
+    def swapped(self, video: str | os.PathLike[str]) -> tuple[Clip, str | None] | None:
+        """The film that a video was made of, and the caution; None if it is not the last swap."""
+        if not Path(video).is_file() or "sha256" not in (made := self.read("swap", {})):
+            return None
+        with reading(self._file, "swap", ADVICE):
+            film = Clip(**made["film"]), made["caution"]
+        return film if made["sha256"] == sha256_of(Path(video)) else None
 
     def read(self, key: str, otherwise: object = None) -> Any:
         """What a notebook left under a name in project.json.
