@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 DRIVE_FOLDER = "/content/drive"  # where Colab mounts Google Drive
 LAST = "deepfake_utils.json"  # in the Drive, where it is remembered which project was open last
 TAKE_UP = (
-    "Nothing is here yet. Take up your last project in Google Drive (yes), or the samples (no)? "
+    "Nothing is here yet. Take up your last project in Google Drive? (yes, or no: the samples) "
 )
 # What is offered of a folder; whatever FFmpeg opens can be named.
 CLIP_SUFFIXES = VIDEO_SUFFIXES | {".3gp", ".avi", ".m4v", ".mpeg", ".mpg", ".mts", ".wmv"}

@@ -6,14 +6,14 @@ import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from ..files import read_json, reading, sha256_of, write_json
 from ..settings import Settings, setting
 from ..video import to_seconds
 from .store import CheckpointStore
 
-__all__ = ["Clip", "Person", "Project"]
+__all__ = ["Clip", "Person", "Project", "Swapped"]
 
 ADVICE = "mend the file or move it away"
 Person = Literal["a", "b"]  # a: who is in the video; b: whose face is put there
@@ -42,6 +42,14 @@ class Clip(Settings):
             raise ValueError(
                 f"end_s: expected more than start_s ({self.start_s}) or None, got {self.end_s}"
             )
+
+
+class Swapped(NamedTuple):
+    """What a swapped video was made of."""
+
+    film: Clip  # whose face was swapped
+    source: str | None  # the clip of person B; None if none was chosen, which takes the sample
+    caution: str | None  # what was said of the network that drew it
 
 
 class Project:
@@ -138,16 +146,21 @@ class Project:
         Raises:
             FileNotFoundError: if there is no such video.
         """
-        known = {"film": dataclasses.asdict(clip), "caution": caution}
-        self.write("swap", {**known, "sha256": sha256_of(Path(video))})
+        source = self.clips["b"].path if "b" in self.clips else None
+        known = {"film": dataclasses.asdict(clip), "source": source, "caution": caution}
+        self.write("swap", {"sha256": sha256_of(Path(video)), **known})
 
-    def swapped(self, video: str | os.PathLike[str]) -> tuple[Clip, str | None] | None:
-        """The film that a video was made of, and the caution; None if it is not the last swap."""
-        if not Path(video).is_file() or "sha256" not in (made := self.read("swap", {})):
+    def swapped(self, video: str | os.PathLike[str]) -> Swapped | None:
+        """What a video was made of; None if it is not what was written last.
+
+        Raises:
+            ValueError: if project.json is damaged.
+        """
+        made = self.read("swap", {})
+        if not Path(video).is_file() or made.get("sha256") != sha256_of(Path(video)):
             return None
         with reading(self._file, "swap", ADVICE):
-            film = Clip(**made["film"]), made["caution"]
-        return film if made["sha256"] == sha256_of(Path(video)) else None
+            return Swapped(Clip(**made["film"]), made["source"], made["caution"])
 
     def read(self, key: str, otherwise: object = None) -> Any:
         """What a notebook left under a name in project.json.

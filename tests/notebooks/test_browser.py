@@ -58,16 +58,6 @@ def show(browser, address):
         assert errors == []
 
 
-def test_the_quick_start_swaps_and_plays(show):
-    notebook = show("00_quickstart.ipynb")
-    notebook.run_all()
-    notebook.screenshots("00_quickstart")
-    video = notebook.page.locator("video").first
-    assert notebook.play(video) > 0.1
-    assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [1152, 384]
-    notebook.screenshot("00_video", video)
-
-
 def test_training_is_set_started_watched_and_stopped(show):
     notebook = show("02_train.ipynb")
     notebook.run_all()

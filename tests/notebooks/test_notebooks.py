@@ -15,7 +15,7 @@ from deepfake_utils.dataset import FaceDataset
 from deepfake_utils.extraction import load_faces
 from deepfake_utils.marking.reading import read_provenance
 from deepfake_utils.panels.training import train
-from deepfake_utils.runs.project import Project
+from deepfake_utils.runs.project import Clip, Project
 from deepfake_utils.runs.store import CheckpointStore
 from deepfake_utils.samples import sample_clips
 from deepfake_utils.video import read_video_info
@@ -97,6 +97,8 @@ def test_quickstart_leaves_what_it_promises(quickstart):
     beside = read_video_info(output / "side_by_side.mp4")
     assert (beside.width, beside.height, beside.frame_count) == (3 * 384, 384, 25)
     summary = json.loads((output / "summary.json").read_text())
+    film = Clip(str(sample_clips().person_a), 14.0, 15.0)
+    assert Project(output).swapped(output / "swap.mp4").film == film  # for 04_score
     store = CheckpointStore(output / "run")
     assert store.latest().step == summary["steps"]
     assert store.best().best_model().config.image_size == 128
@@ -126,7 +128,8 @@ def test_quickstart_shows_pictures_forms_and_videos(quickstart):
     _, notebook = quickstart
     assert len(shown(notebook, "image/png")) >= 7
     assert len(shown(notebook, "application/vnd.jupyter.widget-view+json")) >= 4
-    assert sum(text.count("<video") for text in shown(notebook, "text/html")) == 1
+    players = [text for text in shown(notebook, "text/html") if "<video" in text]
+    assert len(players) == 2 and 'download="swap.mp4"' in players[-1]
     assert len(shown(notebook, "text/markdown")) == 1  # the scorecard
 
 
@@ -205,9 +208,8 @@ def test_the_swap_notebook_leaves_a_swap_that_the_score_can_take_up(executed):
     swap = output / "swap.mp4"
     assert read_video_info(swap).frame_count == 25
     assert read_provenance(swap).sound and read_provenance(swap).bases == ("synthetic",)
-    made = Project(output).read("swap")
-    assert made["bytes"] == swap.stat().st_size
-    assert made["target"][1:] == [14.0, 15.0]
+    made = Project(output).swapped(swap)
+    assert made.film == Clip(str(sample_clips().person_a), 14.0, 15.0) and made.source is None
 
 
 def test_an_unknown_notebook_is_told():

@@ -15,8 +15,10 @@ def test_videos_are_inside_the_page():
     player = show_videos({"A & <B>": sample_clips().person_b_as_a}, width=123)
     assert isinstance(player, HTML)
     assert player.data.count("<video") == 1
-    assert 'width="123"' in player.data and "A &amp; &lt;B&gt;" in player.data
-    assert "base64," in player.data and "person_b_as_a" not in player.data
+    assert "width:123px" in player.data and "A &amp; &lt;B&gt;" in player.data
+    assert player.data.count("base64,") == 2  # of the player, and of the link
+    assert 'download="person_b_as_a.mp4">Download person_b_as_a.mp4</a>' in player.data
+    assert str(sample_clips().person_b_as_a.parent) not in player.data
     assert len(player.data) > sample_clips().person_b_as_a.stat().st_size * 4 / 3
 
 
