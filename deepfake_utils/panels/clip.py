@@ -16,7 +16,7 @@ import numpy as np
 from ..consent import Basis, Subject, write_consent
 from ..detectors import MeshLandmarker
 from ..extraction import FACES_FILE, ExtractionReport, extract_clip
-from ..files import reading, restore_folder, set_aside, sha256_of
+from ..files import reading, restore_folder, sha256_of
 from ..images import Image, Points
 from ..landmarks import Landmarker
 from ..runs.project import ADVICE, Clip, Person, Project
@@ -430,11 +430,6 @@ class ClipPanel(Panel):
         self.project.write("consents", {**everybody, self.person: said})
         self.refresh()
 
-    def focus(self) -> None:
-        """Go to the widgets, if they are shown by ipywidgets 8."""
-        if self._view is not None:
-            self._view.focus()
-
     @in_a_sentence()
     def extract(
         self,
@@ -483,7 +478,7 @@ class ClipPanel(Panel):
                 known = {"damaged_s": (), **earlier["report"]}
                 return ExtractionReport(folder, **{**known, "damaged_s": tuple(known["damaged_s"])})
         if earlier.get("asked", asked)["path"] != clip.path:
-            self._leave_run()
+            self.project.leave_run()
         choose = None if where is None else FaceChoice("position", where, "shares")
         if like is not None:
             choose = FaceChoice.like(like, self.landmarker)
@@ -512,16 +507,6 @@ class ClipPanel(Panel):
         made = {"asked": asked, "report": counts, "faces_sha256": sha256_of(folder / FACES_FILE)}
         self.project.write("extracted", {**everybody, self.person: made})
         return report
-
-    def _leave_run(self) -> None:
-        """Move an unfinished run aside: it must not go on with the faces of other clips."""
-        store = self.project.store()
-        saved = store.latest()
-        if saved is not None and saved.unfinished:
-            store.hold()  # raises if another program trains it
-            moved = set_aside(store.folder)
-            store.release()
-            logger.warning("the run of the clips before was not finished; it is now in %s", moved)
 
     def _take(self, clip: Clip) -> ClipFacts:
         """Look at a clip, and if it is one, remember it."""

@@ -11,6 +11,7 @@ from ..files import read_json, sha256_of
 from ..images import list_images
 from ..runs.project import Project
 from ..samples import TEST_START_S
+from .base import has_widgets
 from .clip import ClipPanel
 from .notebook import attended, in_a_sentence
 
@@ -36,7 +37,8 @@ def begin(panel_a: ClipPanel, panel_b: ClipPanel, first: bool = False) -> str:
         ValueError: with a sentence for each thing that is missing.
     """
     if first and attended():
-        panel_a.focus()  # to what is focused the page scrolls
+        if has_widgets():
+            panel_a.view.focus()  # to it the page scrolls
         raise ValueError(CHOOSE)
     problems = []
     for panel in (panel_a, panel_b):

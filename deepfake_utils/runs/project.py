@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from ..files import read_json, reading, sha256_of, write_json
+from ..files import read_json, reading, set_aside, sha256_of, write_json
 from ..settings import Settings, setting
 from ..video import to_seconds
 from .store import CheckpointStore
 
 __all__ = ["Clip", "Person", "Project", "Swapped"]
+
+logger = logging.getLogger(__name__)
 
 ADVICE = "mend the file or move it away"
 Person = Literal["a", "b"]  # a: who is in the video; b: whose face is put there
@@ -101,6 +104,20 @@ class Project:
     def store(self, keep_last: int = 3) -> CheckpointStore:
         """The training run's checkpoints, of which it keeps the newest `keep_last` in number."""
         return CheckpointStore(self.root / "run", keep_last=keep_last)
+
+    def leave_run(self) -> None:
+        """Move an unfinished run aside, so that it does not go on with the faces of other clips.
+
+        Raises:
+            RuntimeError: if another program trains it.
+        """
+        store = self.store()
+        saved = store.latest()
+        if saved is not None and saved.unfinished:
+            store.hold()
+            moved = set_aside(store.folder)
+            store.release()
+            logger.warning("the run of the clips before was not finished; it is now in %s", moved)
 
     @property
     def clips(self) -> dict[str, Clip]:

@@ -15,6 +15,9 @@ from deepfake_utils.marking.reading import read_provenance
 from deepfake_utils.samples import sample_clips
 from deepfake_utils.video import VideoWriter, read_frames, read_video_info
 
+SHOWN_ERRORS = (
+    ".jp-RenderedText[data-mime-type*='error'], .jp-RenderedText[data-mime-type*='stderr']"
+)
 MINUTES = os.environ.get("WALK_MINUTES", "0.2")
 
 
@@ -43,7 +46,7 @@ def lab_address(tmp_path_factory):
         (
             folder / "config/settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings"
         ).unlink()
-        yield found, folder / "output"
+        yield found
 
 
 class Walker:
@@ -61,41 +64,84 @@ class Walker:
             self.click(self.page.get_by_role("menuitem", name=name, exact=True))
 
     def type(self, text):
-        self.page.keyboard.type(text)
+        self.page.keyboard.type(str(text))
         self.page.keyboard.press("Enter")
 
 
+# What sticks out of the page to the right, or scrolls sideways, of all that cells show.
+TOO_WIDE = """() => {
+  const sheet = document.querySelector('.jp-WindowedPanel-outer');
+  const edge = sheet.getBoundingClientRect().right + 1;
+  const shown = [...sheet.querySelectorAll('.jp-OutputArea-output *, .jp-RenderedMarkdown *')];
+  const wide = shown.filter(each => each.getBoundingClientRect().right > edge);
+  return [sheet.scrollWidth - sheet.clientWidth, ...wide.map(each => each.outerHTML.slice(0, 99))];
+}"""
+
+
+class Looker:
+    """Looks at the page in both widths, and takes a picture of each."""
+
+    def __init__(self, page):
+        self.page = page
+
+    def __call__(self, name):
+        for width in (900, 1280):
+            self.page.set_viewport_size({"width": width, "height": 900})
+            self.page.wait_for_timeout(200)  # until it is laid out
+            self.page.screenshot(path=PICTURES / f"walk_{name}_{width}.png")
+            assert self.page.evaluate(TOO_WIDE) == [0]
+
+
 def test_two_clips_become_a_video_in_eight_clicks(browser, lab_address, clips, tmp_path):  # noqa: F811
-    address, output = lab_address
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    notebook = NotebookPage(page, address.format("00_quickstart.ipynb"), PICTURES)
-    walker, began = Walker(page), time.monotonic()
     PICTURES.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=PICTURES / "walk_0_first.png")
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    notebook = NotebookPage(page, lab_address.format("00_quickstart.ipynb"), PICTURES)
+    walker, look, began = Walker(page), Looker(page), time.monotonic()
+    look("0_first")
 
     walker.menu("Run", "Run All Cells")
-    paths = page.get_by_label("path", exact=True)
-    focused = "document.activeElement.matches('.widget-text input')"
-    page.wait_for_function(focused, timeout=180_000)  # the page came to it by itself
-    page.get_by_text("Your turn: choose").wait_for(timeout=60_000)
-    page.screenshot(path=PICTURES / "walk_1_panels.png")
+    page.get_by_text("Your turn: choose").wait_for(timeout=180_000)
+    paths, focused = page.get_by_label("path", exact=True), "document.activeElement.placeholder"
+    assert "me.mp4" in page.evaluate(focused)  # the page came to the first field by itself
+    look("1_panels")
 
-    walker.type(str(clips[0]))
-    page.get_by_text("holiday.mp4: 384x384").first.wait_for(timeout=60_000)
+    walker.type(clips[0].with_name("holidays.mp4"))  # a slip: the panel says what is there
+    page.get_by_text("has holiday.mp4, me.mp4").wait_for(timeout=60_000)
+    page.keyboard.press("Control+A")
+    walker.type(clips[0])
+    page.get_by_text("holiday.mp4: 384x384").wait_for(timeout=60_000)
     walker.click(page.get_by_label("It is me").first)
     walker.click(paths.nth(1))
-    walker.type(str(clips[1]))
-    page.get_by_text("me.mp4: 384x384").first.wait_for(timeout=60_000)
+    walker.type(clips[1])
+    page.get_by_text("/me.mp4: 384x384").or_(page.get_by_text("me.mp4: 384x384")).first.wait_for()
+    look("2_chosen")
     walker.click(page.get_by_label("They agreed to exactly this").nth(1))
-    page.screenshot(path=PICTURES / "walk_2_chosen.png")
     walker.click(page.get_by_label("minutes"))
     page.keyboard.press("Control+A")
     walker.type(MINUTES)
     walker.menu("Run", "Run All Cells")
-    page.screenshot(path=PICTURES / "walk_3_running.png")
 
     link = page.get_by_role("link", name="Download swap.mp4")
-    link.wait_for(timeout=600_000)
+    link.wait_for(timeout=900_000)
     minutes = (time.monotonic() - began) / 60.0
     print(f"{walker.clicks} clicks, {minutes:.1f} minutes, of which {MINUTES} of training")
     assert walker.clicks <= 8
+    last = page.get_by_text("peak_memory_mb:")  # of the last cell
+    last.wait_for(timeout=60_000)
+    told = page.locator(".jp-RenderedText[data-mime-type*='err']").all_inner_texts()
+    assert not [text for text in told if "Traceback" in text or "Your turn" in text]
+    assert notebook.complaints == []
+
+    video = page.locator("video").last
+    video.scroll_into_view_if_needed()
+    video.evaluate("video => video.play()")
+    page.wait_for_function("[...document.querySelectorAll('video')].at(-1).currentTime > 0.1")
+    look("4_video")
+    with page.expect_download() as coming:
+        walker.click(link)
+    kept = tmp_path / "kept.mp4"
+    coming.value.save_as(kept)
+    assert read_provenance(kept).sound and read_provenance(kept).bases == ("consent", "self")
+    info = read_video_info(kept)
+    assert (info.width, info.has_audio) == (384, True)
+    page.close()
