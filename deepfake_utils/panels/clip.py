@@ -26,6 +26,7 @@ from ..video import Time, VideoInfo, read_timed_frames, read_video_info, to_seco
 from .base import Panel
 from .clip_view import PLACES, ClipView
 from .downloads import download
+from .form import GROUNDS
 from .notebook import in_a_sentence
 from .places import check_clip, find_path, sample_of, save_upload, videos_at
 
@@ -410,7 +411,7 @@ class ClipPanel(Panel):
             subject.check()
         except PermissionError as error:
             return Agreement(False, f"It may not be used: {error}.")
-        return Agreement(True, f"It may be used: {subject.basis}, remembered for this clip.")
+        return Agreement(True, f"It may be used: {GROUNDS[subject.basis].lower()}.")
 
     def agree(self, subject: Subject | Basis | None) -> None:
         """Say whose face the chosen clip shows and why it may be used; for this clip only.

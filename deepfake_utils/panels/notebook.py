@@ -85,15 +85,15 @@ def show_videos(videos: Mapping[str, str | os.PathLike[str]], width: int = 300) 
 
 
 def runtime() -> str:
-    """What this machine has to train on, and what that means in minutes, in a sentence or two."""
+    """What this machine has to train on, and what that means in minutes, in two sentences."""
     device = pick_device(None)
     if device.type == "cpu":
         return (
-            f"No GPU here, {os.cpu_count()} processor cores. On two cores five minutes of training "
-            "are enough for the sample clips, and all of it takes six (measured)."
+            f"No GPU here, {os.cpu_count()} processor cores.\nOn two cores five minutes of "
+            "training are enough for the sample clips, and all of it takes six (measured)."
         )
     name = torch.cuda.get_device_name() if device.type == "cuda" else device.type
-    return f"A GPU: {name}. In the minutes that you choose it makes more steps than a processor."
+    return f"A GPU: {name}.\nIn the minutes that you choose it makes more steps than a processor."
 
 
 class RunLog:

@@ -270,7 +270,7 @@ def test_a_word_is_enough_to_agree_and_what_is_missing_is_said(panel):
     assert "face.mp4" in str(panel) and "It may not be used yet" in str(panel)
     panel.agree("self")
     assert panel.consent == Subject("B", basis="self")
-    assert "It may be used: self" in str(panel)
+    assert "It may be used: it is me" in str(panel)
     with pytest.raises(ValueError, match=r"basis: expected one of .*got 'yes'"):
         panel.agree("yes")
     panel.agree(Subject("B", basis="consent", given="2020-01-01", expires="2020-02-01"))
@@ -460,7 +460,7 @@ def test_the_panel_asks_whose_face_it_is_in_words(panel):
     assert RED in view._agreed.value
     basis.value = "self"
     assert panel.consent == Subject("B", basis="self")
-    assert "It may be used: self" in texts(panel) and RED not in view._agreed.value
+    assert "It may be used: it is me" in texts(panel) and RED not in view._agreed.value
     assert named(panel, "audience").value == "private"
     until.value = "next year"
     assert "expected a day as YYYY-MM-DD" in texts(panel)

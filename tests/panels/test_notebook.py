@@ -7,7 +7,7 @@ import time
 import pytest
 from IPython.display import HTML
 
-from deepfake_utils.panels import RunLog, attended, show_videos
+from deepfake_utils.panels import RunLog, attended, runtime, show_videos
 from deepfake_utils.samples import sample_clips
 
 
@@ -47,6 +47,14 @@ def test_run_log_adds_up_and_is_written(tmp_path):
 def test_a_number_that_is_not_finite_is_null_in_the_log(tmp_path):
     RunLog().write(tmp_path / "s.json", {"scores": {"db": math.nan}})
     assert json.loads((tmp_path / "s.json").read_text())["scores"] == {"db": None}
+
+
+def test_the_machine_is_told_and_no_time_is_guessed(monkeypatch):
+    assert "No GPU here" in runtime() and "(measured)" in runtime()
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "Some GPU")
+    assert runtime().startswith("A GPU: Some GPU.")
+    assert not any(letter.isdigit() for letter in runtime())
 
 
 def test_nobody_sits_at_a_test():
