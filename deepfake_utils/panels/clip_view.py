@@ -77,6 +77,7 @@ class ClipView(View):
             "path",
             {"placeholder": "me.mp4, clips/ or drive:clips", "continuous_update": False},
         )
+        self._path.value = "" if panel.is_sample else panel.clip.path
         self._videos = self._field("Dropdown", "video in the folder", {"options": [("-", "")]})
         self._link = self._field("Text", "link or Drive id", {"placeholder": "https://..."})
         self._hash = self._field("Text", "SHA-256", {"placeholder": "optional"})

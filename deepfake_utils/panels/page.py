@@ -9,7 +9,6 @@ from ..curation.report import SAME_SHARE, TWINS
 from ..extraction import FACES_FILE
 from ..files import read_json, sha256_of
 from ..images import list_images
-from ..runs.project import Project
 from ..samples import TEST_START_S
 from .base import has_widgets
 from .clip import ClipPanel
@@ -20,6 +19,7 @@ CHOOSE = (
     "Your turn: choose your two clips in the panels above, or leave the sample people. Then run "
     "all cells once more (menu Run, in Colab the menu Runtime)."
 )
+AGAIN = "Then run all cells once more."
 SAME = "A and B show the same moments of one film, so there is nobody to swap: choose another clip "
 
 
@@ -37,22 +37,28 @@ def begin(panel_a: ClipPanel, panel_b: ClipPanel, first: bool = False) -> str:
         ValueError: with a sentence for each thing that is missing.
     """
     if first and attended():
-        if has_widgets():
-            panel_a.view.focus()  # to it the page scrolls
-        raise ValueError(CHOOSE)
-    problems = []
+        raise _stop(panel_a, CHOOSE)
+    problems = {}
     for panel in (panel_a, panel_b):
         who = f"Person {panel.person.upper()}"
         try:
             _ = panel.found
             panel.check()
         except (OSError, ValueError) as error:
-            problems.append(f"{who}: {error if panel.agreement.holds else panel.agreement.said}")
+            said = error if panel.agreement.holds else panel.agreement.said
+            problems[panel] = f"{who}: {said}"
     if not problems and same_film(panel_a, panel_b):
-        problems.append(f"{SAME}for one of them, or trim each to where its person is seen.")
+        problems[panel_b] = f"{SAME}for one of them, or trim each to where its person is seen."
     if problems:
-        raise ValueError("\n".join([*problems, "Then run all cells once more."]))
+        raise _stop(next(iter(problems)), "\n".join([*problems.values(), AGAIN]))
     return "\n".join(_plan(panel) for panel in (panel_a, panel_b))
+
+
+def _stop(panel: ClipPanel, text: str) -> ValueError:
+    """The error to raise, after the page was scrolled to a panel."""
+    if attended() and has_widgets():
+        panel.view.focus()
+    return ValueError(text)
 
 
 def _plan(panel: ClipPanel) -> str:
@@ -82,21 +88,21 @@ def same_film(panel_a: ClipPanel, panel_b: ClipPanel) -> bool:
 
 
 @in_a_sentence()
-def check_faces(project: Project) -> None:
-    """Stop if the faces of both people are of one film, re-encoded or cut, whatever its files.
+def check_faces(panel_a: ClipPanel, panel_b: ClipPanel) -> None:
+    """Stop if what was cut out of both clips is of one film, be it re-encoded or trimmed.
 
     Raises:
         FileNotFoundError: if they are not extracted yet.
         ValueError: if A and B are of one film.
     """
     thumbs = []
-    for person in ("a", "b"):
-        folder = project.faces(person)
+    for panel in (panel_a, panel_b):
+        folder = panel.project.faces(panel.person)
         record = read_json(folder / FACES_FILE, "extract the faces again")
         paths = list_images(folder)
         thumbs.append(read_thumbs(paths[:: len(paths) // COMPARED + 1], record))
     if share_of_twins(thumbs[0], thumbs[1], TWINS) > SAME_SHARE:
-        raise ValueError(f"{SAME}for one of them, then run all cells once more.")
+        raise _stop(panel_b, f"{SAME}for one of them.\n{AGAIN}")
 
 
 def has_answer(panel_a: ClipPanel, panel_b: ClipPanel) -> bool:

@@ -110,7 +110,7 @@ def test_one_film_is_told_though_it_was_cut_and_encoded_again(own, films):  # no
     a, b = own
     for panel in own:
         panel.extract(stride=5, size=64)
-    check_faces(a.project)
+    check_faces(a, b)
     other = a.project.root / "other.mp4"
     with VideoWriter(other, fps=25, size_wh=(384, 384), quality="small") as writer:
         for frame in read_frames(films / "face.mp4", 0.2):
@@ -120,7 +120,7 @@ def test_one_film_is_told_though_it_was_cut_and_encoded_again(own, films):  # no
     a.extract(stride=5, size=64)
     begin(a, b)  # their bytes differ
     with pytest.raises(ValueError, match="A and B show the same moments of one film"):
-        check_faces(a.project)
+        check_faces(a, b)
 
 
 def test_a_notebook_shows_the_sentence_and_no_traceback(own, capsys):
