@@ -15,6 +15,7 @@ from deepfake_utils.dataset import FaceDataset
 from deepfake_utils.extraction import load_faces
 from deepfake_utils.marking.reading import read_provenance
 from deepfake_utils.panels.training import train
+from deepfake_utils.runs.checkpoint import HARDLY_TRAINED_DB
 from deepfake_utils.runs.project import Clip, Project
 from deepfake_utils.runs.store import CheckpointStore
 from deepfake_utils.samples import sample_clips
@@ -179,6 +180,16 @@ def test_the_score_notebook_tells_good_swaps_from_bad(executed):
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     told = "".join(output.get("text", "") for output in outputs)
     assert "(good)" in told and "(flickering)" in told and "(a dark box)" in told
+
+
+@pytest.mark.slow
+def test_quickstart_says_if_what_it_drew_is_a_smear(quickstart):
+    output, notebook = quickstart
+    summary = json.loads((output / "summary.json").read_text())
+    outputs = [each for cell in notebook.cells for each in cell.get("outputs", [])]
+    last = [each.text for each in outputs if each.output_type == "stream"][-2]
+    smear = summary["held_out_psnr_db"] < HARDLY_TRAINED_DB
+    assert ("Careful: this network is hardly trained" in last) == smear, last
 
 
 @pytest.mark.slow
