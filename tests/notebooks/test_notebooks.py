@@ -76,6 +76,19 @@ def test_notebooks_are_plain_python_under_headings(path):
     assert "%pip install" in magic[0] and 'find_spec("deepfake_utils") is None' in magic[0]
 
 
+def test_the_one_page_folds_what_is_not_taught():
+    cells = [c for c in nbformat.read(FOLDER / "00_quickstart.ipynb", 4).cells if "outputs" in c]
+    folded = [cell.metadata.get("jupyter", {}).get("source_hidden", False) for cell in cells]
+    titled = [cell.source.startswith("# @title ") for cell in cells]
+    forms = [cell.metadata.get("cellView") == "form" for cell in cells]
+    assert folded[0] and folded[1:] == titled[1:] == forms[1:]  # in JupyterLab, and in Colab
+    seen = "".join(cell.source for cell, hidden in zip(cells, folded, strict=True) if not hidden)
+    for taught in (".extract(", ".build()", "FaceDataset", "in trainer.run(", "swap_video"):
+        assert taught in seen
+    begin = next(i for i, cell in enumerate(cells) if "panels.begin" in cell.source)
+    assert all(folded[: begin + 1])  # nothing but panels above it
+
+
 @pytest.mark.parametrize("path", EVERY)
 def test_notebooks_run_from_top_to_bottom(path, executed):
     output, notebook = executed(path.stem)
