@@ -63,6 +63,19 @@ class ClipView(View):
 
     # What they are ----------------------------------------------------------------------------
 
+    def _agreeing(self) -> None:
+        """A choice in words; day, end and audience of an agreement are folded below it."""
+        w = self._w
+        grounds = [("Nobody has agreed yet", ""), *((text, name) for name, text in GROUNDS.items())]
+        self._basis = w.RadioButtons(options=grounds, layout={"width": "auto"})
+        self._form = ConfigForm(Subject(self._panel.person.upper()), DETAILS)
+        self._form.edited = self._agree
+        self.on_change(self._basis, lambda _: self._agree())
+        more = w.Accordion([self._form.box], selected_index=None)
+        more.set_title(0, "Since when, until when, and for whom")
+        self._ground = w.VBox([w.HTML("<b>Whose face is it?</b>"), self._basis, more])
+        self._agreed, self._agreed_for = w.HTML(), ""  # what is said, and of which clip
+
     def _choices(self) -> None:
         w, panel = self._w, self._panel
         self._way = self._field(
@@ -77,7 +90,6 @@ class ClipView(View):
             "path",
             {"placeholder": "me.mp4, clips/ or drive:clips", "continuous_update": False},
         )
-        self._path.value = "" if panel.is_sample else panel.clip.path
         self._videos = self._field("Dropdown", "video in the folder", {"options": [("-", "")]})
         self._link = self._field("Text", "link or Drive id", {"placeholder": "https://..."})
         self._hash = self._field("Text", "SHA-256", {"placeholder": "optional"})
@@ -90,6 +102,7 @@ class ClipView(View):
             "path": w.VBox([self._row(self._path, path), self._videos]),
             "link": w.VBox([self._row(self._link, link), self._hash]),
         }
+        self._path.value = "" if panel.is_sample else panel.clip.path
         self._output = w.Output()  # the bar of a download, and what Drive says of itself
         self._way.observe(lambda _: self._show_way(), "value")
         self.on_change(self._upload, lambda _: self._take_upload())
@@ -109,19 +122,6 @@ class ClipView(View):
         self._sliders = self._row(self._start, self._end)
         for slider in (self._start, self._end):
             self.on_change(slider, lambda _: self._trim())
-
-    def _agreeing(self) -> None:
-        """A choice in words; day, end and audience of an agreement are folded below it."""
-        w = self._w
-        grounds = [("Nobody has agreed yet", ""), *((text, name) for name, text in GROUNDS.items())]
-        self._basis = w.RadioButtons(options=grounds, layout={"width": "auto"})
-        self._form = ConfigForm(Subject(self._panel.person.upper()), DETAILS)
-        self._form.edited = self._agree
-        self.on_change(self._basis, lambda _: self._agree())
-        more = w.Accordion([self._form.box], selected_index=None)
-        more.set_title(0, "Since when, until when, and for whom")
-        self._ground = w.VBox([w.HTML("<b>Whose face is it?</b>"), self._basis, more])
-        self._agreed, self._agreed_for = w.HTML(), ""  # what is said, and of which clip
 
     def _field(self, kind: str, text: str, values: dict[str, Any]) -> Any:
         return self.field(kind, text, 415, values, "140px")
