@@ -405,7 +405,7 @@ class ClipPanel(Panel):
         try:
             subject = self.consent
         except ValueError:
-            missing = "It may not be used yet: choose above whose face it is."
+            missing = "It may not be used yet: choose whose face it is."
             return Agreement(False, missing)
         try:
             subject.check()

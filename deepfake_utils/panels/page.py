@@ -10,13 +10,13 @@ from ..extraction import FACES_FILE
 from ..files import read_json, sha256_of
 from ..images import list_images
 from ..samples import TEST_START_S
-from .base import has_widgets
+from .base import GREY, RED, has_widgets
 from .clip import ClipPanel
 from .notebook import attended, in_a_sentence
 
 COMPARED = 1000  # faces of each person at most; more of a film show the same moments
 CHOOSE = (
-    "Your turn: choose your two clips in the panels above, or leave the sample people. Then run "
+    "Your turn: choose your two clips in these panels, or leave the sample people. Then run "
     "all cells once more (menu Run, in Colab the menu Runtime)."
 )
 AGAIN = "Then run all cells once more."
@@ -37,7 +37,7 @@ def begin(panel_a: ClipPanel, panel_b: ClipPanel, first: bool = False) -> str:
         ValueError: with a sentence for each thing that is missing.
     """
     if first and attended():
-        raise _stop(panel_a, CHOOSE)
+        raise _stop(panel_a, CHOOSE, GREY)
     problems = {}
     for panel in (panel_a, panel_b):
         who = f"Person {panel.person.upper()}"
@@ -54,9 +54,10 @@ def begin(panel_a: ClipPanel, panel_b: ClipPanel, first: bool = False) -> str:
     return "\n".join(_plan(panel) for panel in (panel_a, panel_b))
 
 
-def _stop(panel: ClipPanel, text: str) -> ValueError:
-    """The error to raise, after the page was scrolled to a panel."""
+def _stop(panel: ClipPanel, text: str, colour: str = RED) -> ValueError:
+    """The error to raise, after the page was scrolled to a panel that says the same."""
     if attended() and has_widgets():
+        panel.view.say(f"{text}\n{panel.described}", colour)
         panel.view.focus()
     return ValueError(text)
 

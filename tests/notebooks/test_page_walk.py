@@ -100,7 +100,7 @@ def test_two_clips_become_a_video_in_eight_clicks(browser, lab_address, clips, t
     look("0_first")
 
     walker.menu("Run", "Run All Cells")
-    page.get_by_text("Your turn: choose").wait_for(timeout=180_000)
+    page.get_by_text("Your turn: choose").first.wait_for(timeout=180_000)
     paths, focused = page.get_by_label("path", exact=True), "document.activeElement.placeholder"
     assert "me.mp4" in page.evaluate(focused)  # the page came to the first field by itself
     look("1_panels")

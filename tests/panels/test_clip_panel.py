@@ -453,7 +453,7 @@ def test_the_panel_asks_whose_face_it_is_in_words(panel):
     assert "Whose face is it?" in texts(panel) and view._ground.layout.display != "none"
     assert [value for _, value in basis.options] == ["", *GROUNDS]
     assert set(GROUNDS) == set(get_args(Basis))
-    assert basis.value == "" and "choose above whose face it is" in texts(panel)
+    assert basis.value == "" and "choose whose face it is" in texts(panel)
     assert RED not in view._agreed.value  # not before it is needed
     with pytest.raises(ValueError, match="expected a choice of whose face"):
         panel.extract()

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from test_clip_panel import films, landmarker  # noqa: F401
+from test_clip_panel import films, landmarker, texts  # noqa: F401
 
 from deepfake_utils.autoencoder import FaceSwapAutoencoder
 from deepfake_utils.panels import page
@@ -73,8 +73,9 @@ def test_of_the_sample_the_test_is_swapped_and_not_trained_on(pair):
 def test_somebody_at_the_page_can_choose_first(pair, monkeypatch):
     assert "person_a.mp4" in begin(*pair, first=True)  # a program is not kept waiting
     monkeypatch.setattr(page, "attended", lambda: True)
-    with pytest.raises(ValueError, match="Your turn: choose your two clips in the panels above"):
+    with pytest.raises(ValueError, match="Your turn: choose your two clips in these panels"):
         begin(*pair, first=True)
+    assert "Your turn" in texts(pair[0]) and "person_a.mp4" in texts(pair[0])
     assert "swapped from 14.0 to 18.0 s" in begin(*pair)
 
 
@@ -84,7 +85,7 @@ def test_what_is_missing_is_said_in_the_words_of_the_panel(own):
     with pytest.raises(ValueError) as stop:
         begin(a, b)
     lines = str(stop.value).splitlines()
-    assert lines[0] == "Person A: It may not be used yet: choose above whose face it is."
+    assert lines[0] == "Person A: It may not be used yet: choose whose face it is."
     assert lines[1:] == ["Then run all cells once more."]
     a.agree("self")
     (a.project.root / "me.mp4").unlink()
