@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from ..video import Time, VideoInfo, read_timed_frames, read_video_info, to_seco
 from .base import Panel
 from .clip_view import PLACES, ClipView
 from .downloads import download
+from .form import GROUNDS
+from .notebook import in_a_sentence
 from .places import check_clip, find_path, sample_of, save_upload, videos_at
 
 logger = logging.getLogger(__name__)
@@ -196,6 +199,7 @@ class ClipPanel(Panel):
         project.faces(person)  # raises for anybody else
         self.project, self.person = project, person
         self._landmarker = landmarker
+        self.asked = False  # whether somebody needed an agreement that was not there
         self._seen: tuple[Clip, ClipFacts, list[Image], list[Points]] | None = None
         if person not in project.clips:
             self.use_sample()
@@ -307,6 +311,14 @@ class ClipPanel(Panel):
         return clip
 
     @property
+    def target_clip(self) -> Clip:
+        """The part to swap: the clip, but of A's sample only the test, if it is not trimmed off."""
+        clip = self.clip
+        if self.is_sample and self.person == "a" and (clip.end_s or math.inf) > TEST_START_S:
+            return dataclasses.replace(clip, start_s=max(clip.start_s, TEST_START_S))
+        return clip
+
+    @property
     def found(self) -> ClipFacts:
         """What was found in the clip.
 
@@ -365,12 +377,25 @@ class ClipPanel(Panel):
             said = dict(self.project.read("consents", {}).get(self.person, {}))
         if said.get("clip") != self.clip.path:
             raise ValueError(
-                f"person {self.person}: expected a basis on which this face may be used, got none; "
-                f'choose it in the panel, or call panel_{self.person}.agree("self"), with one of '
-                f"{get_args(Basis)}"
+                f"person {self.person.upper()}: expected a choice of whose face it is, got none; "
+                f"make it in the panel, below the pictures, or call panel_{self.person}"
+                f'.agree("self"), with one of {get_args(Basis)}'
             )
         with reading(self.project.root / "project.json", "who agreed", ADVICE):
             return Subject(**said["subject"])
+
+    def check(self) -> Subject:
+        """As `consent`, if it holds today; else the panel shows in red what is missing.
+
+        Raises:
+            ValueError: until `agree` was called for this clip.
+            PermissionError: if it expired or was withdrawn.
+        """
+        self.asked = True
+        self.refresh()
+        consent = self.consent
+        consent.check()
+        return consent
 
     @property
     def agreement(self) -> Agreement:
@@ -380,13 +405,13 @@ class ClipPanel(Panel):
         try:
             subject = self.consent
         except ValueError:
-            missing = "It may not be used yet: choose why it may; nothing is trained without it."
+            missing = "It may not be used yet: choose whose face it is."
             return Agreement(False, missing)
         try:
             subject.check()
         except PermissionError as error:
             return Agreement(False, f"It may not be used: {error}.")
-        return Agreement(True, f"It may be used: {subject.basis}, remembered for this clip.")
+        return Agreement(True, f"It may be used: {GROUNDS[subject.basis].lower()}.")
 
     def agree(self, subject: Subject | Basis | None) -> None:
         """Say whose face the chosen clip shows and why it may be used; for this clip only.
@@ -406,6 +431,7 @@ class ClipPanel(Panel):
         self.project.write("consents", {**everybody, self.person: said})
         self.refresh()
 
+    @in_a_sentence()
     def extract(
         self,
         stride: int = 1,
@@ -417,7 +443,8 @@ class ClipPanel(Panel):
         """Cut the face out of each frame of `training_clip`, into the project, with a bar.
 
         Faces that were cut out of the same part before are left as they are, so that a set that
-        was looked through stays so; those of another clip are replaced.
+        was looked through stays so; those of another clip are replaced, and a training run that was
+        not finished on them is moved aside.
 
         Args:
             stride: take every stride-th frame.
@@ -431,9 +458,9 @@ class ClipPanel(Panel):
         Raises:
             ValueError: as `consent` and `extract_clip`.
             PermissionError: if the consent expired or was withdrawn.
+            RuntimeError: if another program is training on the faces that are to be replaced.
         """
-        clip, consent, folder = self.training_clip, self.consent, self.project.faces(self.person)
-        consent.check()
+        clip, consent, folder = self.training_clip, self.check(), self.project.faces(self.person)
         asked = {**dataclasses.asdict(clip), "stride": stride, "size": size}
         asked["where"] = None if where is None else list(where)
         if like is not None:
@@ -451,6 +478,8 @@ class ClipPanel(Panel):
             with reading(self.project.root / "project.json", "what was extracted", ADVICE):
                 known = {"damaged_s": (), **earlier["report"]}
                 return ExtractionReport(folder, **{**known, "damaged_s": tuple(known["damaged_s"])})
+        if earlier.get("asked", asked)["path"] != clip.path:
+            self.project.leave_run()
         choose = None if where is None else FaceChoice("position", where, "shares")
         if like is not None:
             choose = FaceChoice.like(like, self.landmarker)

@@ -11,9 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..consent import Subject
 from ..images import Image, Points
 from .base import GREY, RED, View, coloured, png_bytes
-from .form import consent_form
+from .form import GROUNDS, ConfigForm
 from .places import uploaded
 
 WHO = {"a": "Person A, who is in the video", "b": "Person B, whose face is put there"}
@@ -23,6 +24,7 @@ WAYS = {
     "a path or a folder, also in Drive": "path",
     "a link": "link",
 }
+DETAILS = ["given", "expires", "audience", "role"]  # of an agreement
 PLACES = ("first", "middle", "last")  # of the frames that are shown
 PICTURE_PX = 300  # width of each of the three pictures
 
@@ -51,25 +53,35 @@ class ClipView(View):
         w = self._w
         self._choices()
         self._trimming()
-        self._form = consent_form(id=panel.person.upper())
-        self._form.edited = self._agree
-        self._agreed, self._agreed_for = w.HTML(), ""  # what is said, and of which clip
+        self._agreeing()
         title = w.HTML(f"<b>{WHO[panel.person]}</b>")
-        ground = w.HTML("<b>Whose face it is, and why it may be used</b>")
         parts = [title, self._way, *self._rows.values(), self._output, self.said, self._pictures]
-        parts += [self._sliders, ground, self._form.box, self._agreed]
+        parts += [self._sliders, self._ground, self._agreed]
         self.box = self.page(*parts)
         self._show_way()
         self.refresh()
 
     # What they are ----------------------------------------------------------------------------
 
+    def _agreeing(self) -> None:
+        """A choice in words; day, end and audience of an agreement are folded below it."""
+        w = self._w
+        grounds = [("Nobody has agreed yet", ""), *((text, name) for name, text in GROUNDS.items())]
+        self._basis = w.RadioButtons(options=grounds, layout={"width": "auto"})
+        self._form = ConfigForm(Subject(self._panel.person.upper()), DETAILS)
+        self._form.edited = self._agree
+        self.on_change(self._basis, lambda _: self._agree())
+        more = w.Accordion([self._form.box], selected_index=None)
+        more.set_title(0, "Since when, until when, and for whom")
+        self._ground = w.VBox([w.HTML("<b>Whose face is it?</b>"), self._basis, more])
+        self._agreed, self._agreed_for = w.HTML(), ""  # what is said, and of which clip
+
     def _choices(self) -> None:
         w, panel = self._w, self._panel
         self._way = self._field(
             "Dropdown",
             "take the clip from",
-            {"options": list(WAYS.items()), "value": "sample" if panel.is_sample else "path"},
+            {"options": list(WAYS.items()), "value": "path"},
         )
         self._upload = w.FileUpload(accept="video/*,.mkv", multiple=False, description="choose")
         # Of a text that is not sent while it is typed, the change is Enter, or leaving the field.
@@ -92,6 +104,7 @@ class ClipView(View):
             "path": w.VBox([self.row(self._path, path), self._whole, self._videos]),
             "link": w.VBox([self.row(self._link, link), self._hash]),
         }
+        self._path.value = "" if panel.is_sample else panel.clip.path
         self._output = w.Output()  # the bar of a download, and what Drive says of itself
         self._way.observe(lambda _: self._show_way(), "value")
         self.on_change(self._upload, lambda _: self._take_upload())
@@ -154,10 +167,16 @@ class ClipView(View):
         self._panel.trim(self._start.value, None if whole else end_s)
 
     def _agree(self) -> None:
-        """Take what the form says; what is wrong with it, it says itself."""
-        basis = self._form.fields["basis"].value
+        """Take what was chosen; what is wrong with the details, their form says itself."""
+        basis = self._basis.value
         if not self._quiet and (not basis or not self._form.problem):
-            self.attempt(lambda: self._panel.agree(self._form.value if basis else None))
+            agreed = dataclasses.replace(self._form.value, basis=basis) if basis else None
+            self.attempt(lambda: self._panel.agree(agreed))
+
+    def focus(self) -> None:
+        """Put the cursor where a path is written; ipywidgets 7 cannot."""
+        if hasattr(self._path, "focus"):
+            self._path.focus()
 
     # What they show ---------------------------------------------------------------------------
 
@@ -193,9 +212,12 @@ class ClipView(View):
             self._agreed_for = panel.clip.path
             with self.quietly():
                 form.reset()
+                self._basis.value = ""
                 with contextlib.suppress(ValueError):  # nobody has agreed yet
                     said = dataclasses.asdict(panel.consent)
+                    self._basis.value = said["basis"]
                     form.set({name: said[name] for name in form.fields})
-            for field in form.fields.values():
-                field.disabled = panel.is_sample
-        self._agreed.value = coloured(panel.agreement.said, GREY if panel.agreement.holds else RED)
+        self._ground.layout.display = "none" if panel.is_sample else None
+        holds, said = panel.agreement
+        missing = panel.asked or self._basis.value  # red only once it was needed, or is over
+        self._agreed.value = coloured(said, RED if missing and not holds else GREY)

@@ -29,11 +29,11 @@ KINDS: dict[Any, Kind] = {bool: "yes or no", int: "whole number", float: "number
 
 # The grounds on which a face may be used, in plain words; `Subject.basis`.
 GROUNDS: dict[Basis, str] = {
-    "consent": "they agreed to exactly this",
-    "self": "it is my own face",
-    "synthetic": "it is no real person",
-    "licensed-dataset": "the data set's licence allows it",
-    "public-domain": "the pictures are in the public domain",
+    "self": "It is me",
+    "consent": "They agreed to exactly this",
+    "synthetic": "It is no real person",
+    "licensed-dataset": "The data set's licence allows it",
+    "public-domain": "The pictures are in the public domain",
 }
 
 

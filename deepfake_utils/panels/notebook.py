@@ -18,8 +18,12 @@ import torch
 from IPython import get_ipython
 from IPython.display import HTML
 
+from ..devices import pick_device
 from ..files import write_json
+from .base import EXPECTED
 from .training_loop import peak_memory_mb
+
+SHOWN_MB = 30  # a larger video is not sent to the browser
 
 
 def attended() -> bool:
@@ -31,12 +35,30 @@ def attended() -> bool:
     return bool(getattr(getattr(shell, "kernel", None), "_allow_stdin", False))
 
 
+@contextlib.contextmanager
+def in_a_sentence() -> Iterator[None]:
+    """Inside, of an error that is to be expected a notebook shows the sentence and no traceback.
+
+    The cell still fails, which stops those below it, and programs see the error as it was raised.
+    """
+    try:
+        yield
+    except EXPECTED as error:
+        sentence = str(error)
+        # What IPython asks an exception for, instead of drawing its traceback.
+        vars(error)["_render_traceback_"] = lambda: [sentence]
+        raise
+
+
 def show_videos(videos: Mapping[str, str | os.PathLike[str]], width: int = 300) -> HTML:
-    """Video players side by side, with the files inside the notebook's output.
+    """Video players side by side, each with a link that downloads its file.
+
+    The files are inside the notebook's output, but for those above 30 MB, of which only the path
+    is told.
 
     Args:
         videos: title -> path of an .mp4.
-        width: of each player in pixels.
+        width: of each player in pixels, where the page is wide enough.
 
     Raises:
         FileNotFoundError: if there is no file at a path.
@@ -46,13 +68,32 @@ def show_videos(videos: Mapping[str, str | os.PathLike[str]], width: int = 300) 
         path = Path(name)
         if not path.is_file():
             raise FileNotFoundError(f"no video at {path}; write it first")
-        data = base64.b64encode(path.read_bytes()).decode("ascii")
+        size_mb, shown = path.stat().st_size / 1e6, html.escape(path.name)
+        film, link = "", f"{size_mb:.0f} MB: {html.escape(str(path.resolve()))}"
+        if size_mb <= SHOWN_MB:
+            # A path would be looked for below the folder that Jupyter serves, and not in Colab.
+            data = f"data:video/mp4;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+            film = (
+                f'<video controls loop style="width:{width}px;max-width:100%" src="{data}"></video>'
+            )
+            link = f'<a href="{data}" download="{shown}">Download {shown}</a> ({size_mb:.1f} MB)'
         cells.append(
-            f'<figure style="margin:0"><figcaption>{html.escape(title)}</figcaption>'
-            f'<video controls loop width="{width}" src="data:video/mp4;base64,{data}"></video>'
-            "</figure>"
+            f'<figure style="margin:0;max-width:100%"><figcaption>{html.escape(title)}</figcaption>'
+            f"{film}<div>{link}</div></figure>"
         )
     return HTML(f'<div style="display:flex;gap:8px;flex-wrap:wrap">{"".join(cells)}</div>')
+
+
+def runtime() -> str:
+    """What this machine has to train on, and what that means in minutes, in two sentences."""
+    device = pick_device(None)
+    if device.type == "cpu":
+        return (
+            f"No GPU here, {os.cpu_count()} processor cores.\nOn two cores five minutes of "
+            "training are enough for the sample clips, and all of it takes six (measured)."
+        )
+    name = torch.cuda.get_device_name() if device.type == "cuda" else device.type
+    return f"A GPU: {name}.\nIn the minutes that you choose it makes more steps than a processor."
 
 
 class RunLog:

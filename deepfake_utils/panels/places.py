@@ -9,37 +9,25 @@ import os
 import shutil
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..consent import Subject
-from ..files import CHUNK, plain_name
-from ..runs.project import Person, Project
-from ..samples import TEST_START_S, sample_clips, sample_consent
-from ..settings import Settings, setting
+from ..files import CHUNK, plain_name, read_json, reading, write_json
+from ..runs.project import ADVICE, Person, Project
+from ..samples import sample_clips, sample_consent
 from ..video import VIDEO_SUFFIXES, read_timed_frames, read_video_info
-from .downloads import download
+from .notebook import attended
 
 logger = logging.getLogger(__name__)
 
 DRIVE_FOLDER = "/content/drive"  # where Colab mounts Google Drive
+LAST = "deepfake_utils.json"  # in the Drive, where it is remembered which project was open last
+TAKE_UP = (
+    "Nothing is here yet. Take up your last project in Google Drive? (yes, or no: the samples) "
+)
 # What is offered of a folder; whatever FFmpeg opens can be named.
 CLIP_SUFFIXES = VIDEO_SUFFIXES | {".3gp", ".avi", ".m4v", ".mpeg", ".mpg", ".mts", ".wmv"}
-
-
-@dataclass(frozen=True)
-class ClipChoice(Settings):
-    """Which clips a notebook works on, and which part of them."""
-
-    person_a: str = setting(
-        "sample", 'who is in the video: "sample", a path, "drive:..." or a link'
-    )
-    person_b: str = setting("sample", "whose face is put there")
-    train_until_s: float = setting(
-        TEST_START_S, "A's clip is trained on up to this second; 0 takes all of it", least=0.0
-    )
-    swap_from_s: float = setting(TEST_START_S, "and swapped from this second on", least=0.0)
 
 
 def sample_of(person: Person) -> tuple[Path, Subject]:
@@ -100,18 +88,44 @@ def find_path(text: str | os.PathLike[str], drive: str | os.PathLike[str] = DRIV
     return root / text.removeprefix("drive:").lstrip("/")
 
 
-def open_project(where: str = "", drive: str | os.PathLike[str] = DRIVE_FOLDER) -> Project:
+def open_project(
+    where: str = "", take_up: bool = False, drive: str | os.PathLike[str] = DRIVE_FOLDER
+) -> Project:
     """The folder that the notebooks share.
 
     Args:
         where: "" for the usual folder (see `Project`); a path; or "drive:my_swap", a folder in your
-            Google Drive, which outlives the runtime.
+            Google Drive, which outlives the runtime, and is remembered there.
+        take_up: whether the notebook goes on with a project; where a Colab runtime has none, it
+            asks whether to take up the one that was last open in Google Drive.
         drive: where Drive is mounted.
 
     Raises:
-        FileNotFoundError: if it is in a Drive, and there is none.
+        FileNotFoundError: if it is in a Drive, and there is none, or no project to take up in it.
+        ValueError: if what the Drive remembers is damaged.
     """
-    return Project(find_path(where, drive) if where.strip() else None)
+    where, usual = where.strip(), Project()
+    new = not where and not (usual.root / "project.json").is_file()
+    if new and take_up and in_colab() and attended() and input(TAKE_UP).lower().startswith("y"):
+        where = _last_in(drive)
+    if not where:
+        return usual
+    project = Project(find_path(where, drive))
+    if where.startswith("drive:"):
+        write_json(Path(drive) / "MyDrive" / LAST, {"project": where})
+    return project
+
+
+def _last_in(drive: str | os.PathLike[str]) -> str:
+    """The project that was last open in a Drive, as for `open_project`."""
+    file = find_path(f"drive:{LAST}", drive)
+    if not file.is_file():
+        raise FileNotFoundError(
+            "expected a project in that Drive, got none that was opened here before; write its "
+            'folder, as in open_project("drive:my_swap")'
+        )
+    with reading(file, "the last project", ADVICE):
+        return "drive:" + str(read_json(file, ADVICE)["project"]).removeprefix("drive:")
 
 
 def videos_at(path: Path) -> list[Path]:
@@ -191,34 +205,6 @@ def uploaded(value: Any) -> list[tuple[str, bytes | memoryview]]:
     if isinstance(value, dict):
         return [(name, each["content"]) for name, each in value.items()]
     return [(each["name"], each["content"]) for each in value]
-
-
-def find_clip(
-    text: str,
-    sample: Path,
-    folder: str | os.PathLike[str] = "downloads",
-    drive: str | os.PathLike[str] = DRIVE_FOLDER,
-) -> Path:
-    """The clip that a text field names.
-
-    Args:
-        text: "sample"; a path; "drive:clips/me.mp4", a path in your Google Drive; or a link to
-            a file, in Google Drive or elsewhere. Of a folder the first video is taken.
-        sample: the clip that "sample" stands for.
-        folder: where downloads go.
-        drive: where Drive is mounted.
-
-    Raises:
-        FileNotFoundError: if there is no such file, or no Drive.
-        ConnectionError, OSError, ValueError: as `download`.
-    """
-    text = str(text).strip()
-    if text in ("", "sample"):
-        return sample
-    link = "://" in text and not text.startswith("file://")
-    return videos_at(download(text, folder, check=check_clip) if link else find_path(text, drive))[
-        0
-    ]
 
 
 def check_clip(path: Path) -> None:

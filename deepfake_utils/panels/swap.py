@@ -11,7 +11,7 @@ from typing import Any
 from ..images import Image
 from ..rendering import SwapReport, swap_video
 from ..runs.checkpoint import hardly_trained
-from ..runs.project import Clip
+from ..runs.project import Clip, Project
 from ..swapping import SwapConfig, Swapper
 from ..tracking.people import FaceChoice
 from ..tracking.steadying import TrackConfig
@@ -37,6 +37,7 @@ class SwapPanel(Panel):
         output: the video to write, .mp4, .mov, .mkv or .webm.
         track: how the face is followed and steadied over time.
         choose: whose face is swapped where several are seen; None takes the largest.
+        project: where it is remembered which film the video was made of.
 
     Raises:
         FileNotFoundError, ValueError: if the clip cannot be read, has no such part, or would be
@@ -55,6 +56,7 @@ class SwapPanel(Panel):
         output: str | os.PathLike[str],
         track: TrackConfig | None = None,
         choose: FaceChoice | None = None,
+        project: Project | None = None,
     ) -> None:
         self.clip = clip if isinstance(clip, Clip) else Clip(os.fspath(clip))
         self.path = Path(output)
@@ -66,7 +68,7 @@ class SwapPanel(Panel):
                 f"expected a clip that begins before its end at {self.info.duration_s:.2f} s, "
                 f"got a start of {self.clip.start_s} s"
             )
-        self._track, self._choose = track, choose
+        self._track, self._choose, self._project = track, choose, project
         in_turn = InTurn(swapper.landmarker)  # a frame may be looked at while the clip is rendered
         self._swapper = Swapper(
             swapper.model, in_turn, swapper.config, swapper.device, swapper.enlarge
@@ -179,9 +181,12 @@ class SwapPanel(Panel):
     def _work(self, job: Job[SwapReport]) -> SwapReport:
         part = self.clip.start_s, self.clip.end_s
         following: dict[str, Any] = {"track": self._track, "choose": self._choose}
-        return swap_video(
+        report = swap_video(
             self.clip.path, self.path, self._swapper, *part, **following, progress=job.tell
         )
+        if self._project is not None:
+            self._project.note_swap(self.path, self.clip, report.caution)
+        return report
 
     def _job_moved(self) -> None:
         """Show how far the swap is; called from its thread."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
-from ..files import read_json, reading, write_json
+from ..files import read_json, reading, set_aside, sha256_of, write_json
 from ..settings import Settings, setting
 from ..video import to_seconds
 from .store import CheckpointStore
 
-__all__ = ["Clip", "Person", "Project"]
+__all__ = ["Clip", "Person", "Project", "Swapped"]
+
+logger = logging.getLogger(__name__)
 
 ADVICE = "mend the file or move it away"
 Person = Literal["a", "b"]  # a: who is in the video; b: whose face is put there
@@ -42,6 +45,14 @@ class Clip(Settings):
             raise ValueError(
                 f"end_s: expected more than start_s ({self.start_s}) or None, got {self.end_s}"
             )
+
+
+class Swapped(NamedTuple):
+    """What a swapped video was made of."""
+
+    film: Clip  # whose face was swapped
+    source: str | None  # the clip of person B; None if none was chosen, which takes the sample
+    caution: str | None  # what was said of the network that drew it
 
 
 class Project:
@@ -94,6 +105,20 @@ class Project:
         """The training run's checkpoints, of which it keeps the newest `keep_last` in number."""
         return CheckpointStore(self.root / "run", keep_last=keep_last)
 
+    def leave_run(self) -> None:
+        """Move an unfinished run aside, so that it does not go on with the faces of other clips.
+
+        Raises:
+            RuntimeError: if another program trains it.
+        """
+        store = self.store()
+        saved = store.latest()
+        if saved is not None and saved.unfinished:
+            store.hold()
+            moved = set_aside(store.folder)
+            store.release()
+            logger.warning("the run of the clips before was not finished; it is now in %s", moved)
+
     @property
     def clips(self) -> dict[str, Clip]:
         """The clip of each person, by "a" and "b", as far as they were chosen."""
@@ -124,6 +149,35 @@ class Project:
                 f"no clip of person {person} in {self.root}; choose one in 01_extract_faces.ipynb"
             )
         return self.clips[person]
+
+    def note_swap(
+        self, video: str | os.PathLike[str], clip: Clip, caution: str | None = None
+    ) -> None:
+        """Remember which film a video was made of, so that it can be compared with that one.
+
+        Args:
+            video: the swapped film.
+            clip: whose face was swapped in it.
+            caution: what was said of the network that drew it.
+
+        Raises:
+            FileNotFoundError: if there is no such video.
+        """
+        source = self.clips["b"].path if "b" in self.clips else None
+        known = {"film": dataclasses.asdict(clip), "source": source, "caution": caution}
+        self.write("swap", {"sha256": sha256_of(Path(video)), **known})
+
+    def swapped(self, video: str | os.PathLike[str]) -> Swapped | None:
+        """What a video was made of; None if it is not what was written last.
+
+        Raises:
+            ValueError: if project.json is damaged.
+        """
+        made = self.read("swap", {})
+        if not Path(video).is_file() or made.get("sha256") != sha256_of(Path(video)):
+            return None
+        with reading(self._file, "swap", ADVICE):
+            return Swapped(Clip(**made["film"]), made["source"], made["caution"])
 
     def read(self, key: str, otherwise: object = None) -> Any:
         """What a notebook left under a name in project.json.

@@ -74,7 +74,7 @@ def jupyter_lab(folder: Path, notebooks: list[Path], widgets: Path | None = None
     token = secrets.token_hex(16)
     environment = {
         **os.environ,
-        "FAST_RUN": "1",
+        "FAST_RUN": os.environ.get("FAST_RUN", "1"),
         "DEEPFAKE_OUTPUT": str(folder / "output"),
         "JUPYTER_TOKEN": token,
         "JUPYTER_CONFIG_DIR": str(config),

@@ -120,13 +120,13 @@ def test_installing_in_colab_adds_only_what_is_named(extras, tmp_path):
 USE = """
 import json, sys
 from google.colab import drive, files
-from deepfake_utils.panels.places import find_clip, in_colab, mount_drive
+from deepfake_utils.panels.places import find_path, in_colab, mount_drive
 folder = sys.argv[1]
 assert in_colab()
 mine = mount_drive(folder + "/drive")
 (mine / "me.mp4").write_bytes(b"film")
 assert mount_drive(folder + "/drive") == mine
-assert find_clip("drive:me.mp4", None, drive=folder + "/drive") == mine / "me.mp4"
+assert find_path("drive:me.mp4", folder + "/drive") == mine / "me.mp4"
 files.chosen = [mine / "me.mp4"]
 assert files.upload() == {"me.mp4": b"film"}
 files.download("me.mp4")

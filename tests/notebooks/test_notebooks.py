@@ -15,7 +15,8 @@ from deepfake_utils.dataset import FaceDataset
 from deepfake_utils.extraction import load_faces
 from deepfake_utils.marking.reading import read_provenance
 from deepfake_utils.panels.training import train
-from deepfake_utils.runs.project import Project
+from deepfake_utils.runs.checkpoint import HARDLY_TRAINED_DB
+from deepfake_utils.runs.project import Clip, Project
 from deepfake_utils.runs.store import CheckpointStore
 from deepfake_utils.samples import sample_clips
 from deepfake_utils.video import read_video_info
@@ -75,6 +76,19 @@ def test_notebooks_are_plain_python_under_headings(path):
     assert "%pip install" in magic[0] and 'find_spec("deepfake_utils") is None' in magic[0]
 
 
+def test_the_one_page_folds_what_is_not_taught():
+    cells = [c for c in nbformat.read(FOLDER / "00_quickstart.ipynb", 4).cells if "outputs" in c]
+    folded = [cell.metadata.get("jupyter", {}).get("source_hidden", False) for cell in cells]
+    titled = [cell.source.startswith("# @title ") for cell in cells]
+    forms = [cell.metadata.get("cellView") == "form" for cell in cells]
+    assert folded[0] and folded[1:] == titled[1:] == forms[1:]  # in JupyterLab, and in Colab
+    seen = "".join(cell.source for cell, hidden in zip(cells, folded, strict=True) if not hidden)
+    for taught in (".extract(", ".build()", "FaceDataset", "in trainer.run(", "swap_video"):
+        assert taught in seen
+    begin = next(i for i, cell in enumerate(cells) if "panels.begin" in cell.source)
+    assert all(folded[: begin + 1])  # nothing but panels above it
+
+
 @pytest.mark.parametrize("path", EVERY)
 def test_notebooks_run_from_top_to_bottom(path, executed):
     output, notebook = executed(path.stem)
@@ -97,6 +111,8 @@ def test_quickstart_leaves_what_it_promises(quickstart):
     beside = read_video_info(output / "side_by_side.mp4")
     assert (beside.width, beside.height, beside.frame_count) == (3 * 384, 384, 25)
     summary = json.loads((output / "summary.json").read_text())
+    film = Clip(str(sample_clips().person_a), 14.0, 15.0)
+    assert Project(output).swapped(output / "swap.mp4").film == film  # for 04_score
     store = CheckpointStore(output / "run")
     assert store.latest().step == summary["steps"]
     assert store.best().best_model().config.image_size == 128
@@ -126,7 +142,8 @@ def test_quickstart_shows_pictures_forms_and_videos(quickstart):
     _, notebook = quickstart
     assert len(shown(notebook, "image/png")) >= 7
     assert len(shown(notebook, "application/vnd.jupyter.widget-view+json")) >= 4
-    assert sum(text.count("<video") for text in shown(notebook, "text/html")) == 1
+    players = [text for text in shown(notebook, "text/html") if "<video" in text]
+    assert len(players) == 2 and 'download="swap.mp4"' in players[-1]
     assert len(shown(notebook, "text/markdown")) == 1  # the scorecard
 
 
@@ -179,6 +196,16 @@ def test_the_score_notebook_tells_good_swaps_from_bad(executed):
 
 
 @pytest.mark.slow
+def test_quickstart_says_if_what_it_drew_is_a_smear(quickstart):
+    output, notebook = quickstart
+    summary = json.loads((output / "summary.json").read_text())
+    outputs = [each for cell in notebook.cells for each in cell.get("outputs", [])]
+    last = [each.text for each in outputs if each.output_type == "stream"][-2]
+    smear = summary["held_out_psnr_db"] < HARDLY_TRAINED_DB
+    assert ("Careful: this network is hardly trained" in last) == smear, last
+
+
+@pytest.mark.slow
 def test_quickstart_leaves_files_that_say_what_they_are(quickstart):
     output, _ = quickstart
     for name in ("swap.mp4", "predictions.png", "predictions.gif"):
@@ -205,9 +232,8 @@ def test_the_swap_notebook_leaves_a_swap_that_the_score_can_take_up(executed):
     swap = output / "swap.mp4"
     assert read_video_info(swap).frame_count == 25
     assert read_provenance(swap).sound and read_provenance(swap).bases == ("synthetic",)
-    made = Project(output).read("swap")
-    assert made["bytes"] == swap.stat().st_size
-    assert made["target"][1:] == [14.0, 15.0]
+    made = Project(output).swapped(swap)
+    assert made.film == Clip(str(sample_clips().person_a), 14.0, 15.0) and made.source is None
 
 
 def test_an_unknown_notebook_is_told():

@@ -17,8 +17,10 @@ from deepfake_utils.consent import Basis, Subject, read_consent
 from deepfake_utils.detectors import MeshLandmarker
 from deepfake_utils.extraction import load_faces
 from deepfake_utils.panels import base
+from deepfake_utils.panels.base import RED
 from deepfake_utils.panels.clip import ClipFacts, ClipPanel, frame_at, look_at
 from deepfake_utils.panels.clip_view import picture
+from deepfake_utils.panels.form import GROUNDS
 from deepfake_utils.runs.project import Clip, Project
 from deepfake_utils.samples import sample_clips, sample_consent
 from deepfake_utils.video import VideoWriter, read_frames, read_video_info
@@ -244,19 +246,21 @@ def test_a_clip_that_is_gone_is_told_not_replaced(tmp_path, films, landmarker):
 
 
 def test_an_agreement_holds_for_one_clip(panel, films):
-    with pytest.raises(ValueError, match=r"expected a basis .*panel_b\.agree\(.self.\).*'consent'"):
+    with pytest.raises(
+        ValueError, match=r"expected a choice of whose .*panel_b\.agree\(.self.\).*'consent'"
+    ):
         _ = panel.consent
     me = Subject("B", basis="self", expires="2099-01-01")
     panel.agree(me)
     assert panel.consent == me
     assert ClipPanel(panel.project, "b").consent == me
     panel.use_path(str(films / "late.mp4"))
-    with pytest.raises(ValueError, match="expected a basis"):
+    with pytest.raises(ValueError, match="expected a choice of whose face"):
         _ = panel.consent
     panel.use_path(str(films / "face.mp4"))
     assert panel.consent == me
     panel.agree(None)
-    with pytest.raises(ValueError, match="expected a basis"):
+    with pytest.raises(ValueError, match="expected a choice of whose face"):
         _ = panel.consent
     panel.use_sample()
     assert panel.consent == sample_consent("B")
@@ -266,7 +270,7 @@ def test_a_word_is_enough_to_agree_and_what_is_missing_is_said(panel):
     assert "face.mp4" in str(panel) and "It may not be used yet" in str(panel)
     panel.agree("self")
     assert panel.consent == Subject("B", basis="self")
-    assert "It may be used: self" in str(panel)
+    assert "It may be used: it is me" in str(panel)
     with pytest.raises(ValueError, match=r"basis: expected one of .*got 'yes'"):
         panel.agree("yes")
     panel.agree(Subject("B", basis="consent", given="2020-01-01", expires="2020-02-01"))
@@ -282,7 +286,7 @@ def test_a_notebook_shows_what_was_found_in_sentences(panel):
 
 
 def test_faces_are_cut_out_once(panel):
-    with pytest.raises(ValueError, match="expected a basis"):
+    with pytest.raises(ValueError, match="expected a choice of whose face"):
         panel.extract(stride=5)
     folder = panel.project.faces("b")
     assert not folder.exists()
@@ -322,7 +326,7 @@ def test_the_box_shows_what_was_found(fresh):
     decoded = [cv2.imdecode(np.frombuffer(w.value, np.uint8), 1) for w in shown]
     assert [image.shape for image in decoded] == [(300, 300, 3)] * 3
     assert "nothing is to be done" in texts(fresh)
-    assert named(fresh, "basis").disabled
+    assert fresh.view._ground.layout.display == "none"
 
 
 def test_every_widget_has_a_label(panel):
@@ -443,23 +447,29 @@ def test_an_upload_is_taken_from_the_widget(panel, films):
     assert len(upload.value) == 0 and "me.mp4" in texts(panel)
 
 
-def test_the_form_says_on_what_ground(panel):
-    assert "nothing is trained without it" in texts(panel)
-    basis, until = named(panel, "basis"), named(panel, "expires")
-    assert basis.value == "" and not basis.disabled
+def test_the_panel_asks_whose_face_it_is_in_words(panel):
+    view = panel.view
+    basis, until = view._basis, named(panel, "expires")
+    assert "Whose face is it?" in texts(panel) and view._ground.layout.display != "none"
+    assert [value for _, value in basis.options] == ["", *GROUNDS]
+    assert set(GROUNDS) == set(get_args(Basis))
+    assert basis.value == "" and "choose whose face it is" in texts(panel)
+    assert RED not in view._agreed.value  # not before it is needed
+    with pytest.raises(ValueError, match="expected a choice of whose face"):
+        panel.extract()
+    assert RED in view._agreed.value
     basis.value = "self"
     assert panel.consent == Subject("B", basis="self")
-    assert "It may be used: self" in texts(panel)
-    assert {value for _, value in basis.options} == {"", *get_args(Basis)}
+    assert "It may be used: it is me" in texts(panel) and RED not in view._agreed.value
     assert named(panel, "audience").value == "private"
     until.value = "next year"
     assert "expected a day as YYYY-MM-DD" in texts(panel)
     until.value = "2099-01-01"
     assert panel.consent.expires == "2099-01-01"
     again = ClipPanel(panel.project, "b")
-    assert named(again, "expires").value == "2099-01-01"
+    assert named(again, "expires").value == "2099-01-01" and again.view._basis.value == "self"
     basis.value = ""
-    with pytest.raises(ValueError, match="expected a basis"):
+    with pytest.raises(ValueError, match="expected a choice of whose face"):
         _ = panel.consent
 
 

@@ -13,7 +13,6 @@ import pytest
 from deepfake_utils.autoencoder import AutoencoderConfig
 from deepfake_utils.consent import read_consent
 from deepfake_utils.panels.form import config_form, consent_form, form_fields
-from deepfake_utils.panels.places import ClipChoice
 from deepfake_utils.panels.training import NetworkChoice
 from deepfake_utils.samples import sample_consent
 from deepfake_utils.settings import Settings, setting
@@ -22,7 +21,6 @@ from deepfake_utils.training.recipe import TrainConfig, recipe
 from deepfake_utils.warping import WarpConfig
 
 CONFIGS = [TrainConfig(), WarpConfig(), AutoencoderConfig(), SwapConfig(), NetworkChoice()]
-CONFIGS += [ClipChoice()]
 PRESETS = {"quick": recipe("quick"), "original": recipe("original")}
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 from IPython.display import HTML
 
-from deepfake_utils.panels import RunLog, attended, show_videos
+from deepfake_utils.panels import RunLog, attended, runtime, show_videos
 from deepfake_utils.samples import sample_clips
 
 
@@ -15,8 +15,10 @@ def test_videos_are_inside_the_page():
     player = show_videos({"A & <B>": sample_clips().person_b_as_a}, width=123)
     assert isinstance(player, HTML)
     assert player.data.count("<video") == 1
-    assert 'width="123"' in player.data and "A &amp; &lt;B&gt;" in player.data
-    assert "base64," in player.data and "person_b_as_a" not in player.data
+    assert "width:123px" in player.data and "A &amp; &lt;B&gt;" in player.data
+    assert player.data.count("base64,") == 2  # of the player, and of the link
+    assert 'download="person_b_as_a.mp4">Download person_b_as_a.mp4</a>' in player.data
+    assert str(sample_clips().person_b_as_a.parent) not in player.data
     assert len(player.data) > sample_clips().person_b_as_a.stat().st_size * 4 / 3
 
 
@@ -45,6 +47,14 @@ def test_run_log_adds_up_and_is_written(tmp_path):
 def test_a_number_that_is_not_finite_is_null_in_the_log(tmp_path):
     RunLog().write(tmp_path / "s.json", {"scores": {"db": math.nan}})
     assert json.loads((tmp_path / "s.json").read_text())["scores"] == {"db": None}
+
+
+def test_the_machine_is_told_and_no_time_is_guessed(monkeypatch):
+    assert "No GPU here" in runtime() and "(measured)" in runtime()
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "Some GPU")
+    assert runtime().startswith("A GPU: Some GPU.")
+    assert not any(letter.isdigit() for letter in runtime())
 
 
 def test_nobody_sits_at_a_test():

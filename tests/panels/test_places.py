@@ -7,11 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_downloads import server  # noqa: F401
 
+from deepfake_utils.panels import places
 from deepfake_utils.panels.places import (
-    ClipChoice,
-    find_clip,
     find_path,
     in_colab,
     list_videos,
@@ -20,6 +18,7 @@ from deepfake_utils.panels.places import (
     sample_of,
     save_upload,
     uploaded,
+    videos_at,
 )
 from deepfake_utils.samples import sample_clips, sample_consent
 
@@ -29,36 +28,29 @@ FILM = hashlib.shake_256(b"film").digest(3_000_000)
 # Folders ------------------------------------------------------------------------------------
 
 
-def test_clips_are_found_by_what_a_text_field_says(tmp_path, server):  # noqa: F811
-    address, served, _ = server
-    sample = sample_clips().person_a
-    for text in ("sample", "  sample ", ""):
-        assert find_clip(text, sample) == sample
+def test_of_a_folder_the_videos_are_found(tmp_path):
     folder = tmp_path / "clips"
     folder.mkdir()
     with pytest.raises(FileNotFoundError, match="expected a video in the folder"):
-        find_clip(str(folder), sample)
+        videos_at(folder)
     for name in ("b.mp4", "a.MOV", "c.webm", "0.txt", ".b.part.mp4"):
         (folder / name).write_bytes(b"film")
     (folder / "folder.mp4").mkdir()
     assert [path.name for path in list_videos(folder)] == ["a.MOV", "b.mp4", "c.webm"]
-    assert find_clip(str(folder / "b.mp4"), sample) == folder / "b.mp4"
-    assert find_clip(str(folder), sample) == folder / "a.MOV"
-    shutil.copy(sample, served / "c.mp4")
-    found = find_clip(f"{address}/c.mp4", sample, tmp_path / "got")
-    assert found.name == "c.mp4" and found.is_file()
+    assert videos_at(folder) == list_videos(folder)
+    assert videos_at(folder / "b.mp4") == [folder / "b.mp4"]
     with pytest.raises(FileNotFoundError, match=r"no clip at .*check the path"):
-        find_clip(str(folder / "none.mp4"), sample)
+        videos_at(folder / "none.mp4")
     with pytest.raises(FileNotFoundError, match="no folder at"):
         list_videos(folder / "none")
 
 
 def test_a_path_may_be_written_as_file_managers_copy_it(tmp_path):
-    sample, film = sample_clips().person_a, tmp_path / "my films" / "Ich übe.mp4"
+    film = tmp_path / "my films" / "Ich übe.mp4"
     film.parent.mkdir()
     film.write_bytes(b"film")
     for text in (f'"{film}"', f"'{film}'", f' "{film}" ', film.as_uri()):
-        assert find_path(text) == film == find_clip(text, sample)
+        assert find_path(text) == film
     for text in ("", ' "" '):
         with pytest.raises(ValueError, match="expected a path, got none"):
             find_path(text)
@@ -67,42 +59,70 @@ def test_a_path_may_be_written_as_file_managers_copy_it(tmp_path):
 
 
 def test_where_no_clip_is_those_near_are_named(tmp_path):
-    sample = sample_clips().person_a
     with pytest.raises(FileNotFoundError, match=r"no clip at .*check the path: .* has no video"):
-        find_clip(str(tmp_path / "none.mp4"), sample)
+        videos_at(tmp_path / "none.mp4")
     for name in "abcdefg":
         (tmp_path / f"{name}.mov").write_bytes(b"film")
     with pytest.raises(FileNotFoundError, match=r"has a\.mov, b\.mov, .*e\.mov and 2 more"):
-        find_clip(str(tmp_path / "none.mp4"), sample)
+        videos_at(tmp_path / "none.mp4")
     with pytest.raises(FileNotFoundError, match=r"check the path: .* has no such folder"):
-        find_clip(str(tmp_path / "none" / "none.mp4"), sample)
+        videos_at(tmp_path / "none" / "none.mp4")
 
 
 def test_outside_colab_there_is_no_drive(tmp_path):
     assert not in_colab()
     assert mount_drive() is None
-    for look in (open_project, lambda text: find_clip(text, sample_clips().person_a)):
+    for look in (open_project, find_path):
         with pytest.raises(FileNotFoundError, match=r"expected Google Drive for 'drive:me.mp4'"):
             look("drive:me.mp4")
 
 
-def test_in_colab_a_project_lies_in_drive(tmp_path, monkeypatch):
+@pytest.fixture
+def colab(monkeypatch):
+    """Colab's modules, as far as they are needed."""
     monkeypatch.syspath_prepend(FAKE_COLAB)
     for name in [name for name in sys.modules if name.split(".")[0] == "google"]:
         monkeypatch.delitem(sys.modules, name)
-    try:
-        assert in_colab()
-        drive = tmp_path / "drive"
-        for _ in range(2):
-            project = open_project("drive:my_swap", drive)
-            assert project.root == drive / "MyDrive" / "my_swap"
-        assert project.output.is_dir()
-        (project.output / "me.mp4").write_bytes(b"film")
-        found = find_clip("drive:my_swap", sample_clips().person_a, drive=drive)
-        assert found == project.output / "me.mp4"
-    finally:
-        for name in [name for name in sys.modules if name.split(".")[0] == "google"]:
-            del sys.modules[name]
+    yield
+    for name in [name for name in sys.modules if name.split(".")[0] == "google"]:
+        del sys.modules[name]
+
+
+def test_in_colab_a_project_lies_in_drive(tmp_path, colab):
+    assert in_colab()
+    drive = tmp_path / "drive"
+    for _ in range(2):
+        project = open_project("drive:my_swap", drive=drive)
+        assert project.root == drive / "MyDrive" / "my_swap"
+    assert project.output.is_dir()
+    (project.output / "me.mp4").write_bytes(b"film")
+    assert find_path("drive:my_swap/me.mp4", drive) == project.output / "me.mp4"
+
+
+def test_a_new_runtime_offers_the_last_project_in_drive(tmp_path, colab, monkeypatch):
+    monkeypatch.setenv("DEEPFAKE_OUTPUT", str(tmp_path / "usual"))
+    drive, said, answers = tmp_path / "drive", [], []
+    monkeypatch.setattr("builtins.input", lambda text: said.append(text) or answers.pop())
+    assert open_project("", take_up=True, drive=drive).root == tmp_path / "usual"
+    assert not said  # nobody is there to be asked
+    monkeypatch.setattr(places, "attended", lambda: True)
+    answers += ["yes"]
+    with pytest.raises(FileNotFoundError, match="expected a project in that Drive"):
+        open_project("", take_up=True, drive=drive)
+    open_project("drive:swaps/mine", drive=drive)
+    answers += ["no", "Yes"]
+    mine = drive / "MyDrive" / "swaps" / "mine"
+    assert open_project("", take_up=True, drive=drive).root == mine
+    assert open_project("", take_up=True, drive=drive).root == tmp_path / "usual"
+    assert "Take up your last project in Google Drive?" in said[0] and len(said) == 3
+    open_project("").write("clips", {})  # now there is a project here
+    for take_up in (False, True):
+        assert open_project("", take_up, drive).root == tmp_path / "usual"
+    (drive / "MyDrive" / places.LAST).write_text("{}")
+    shutil.rmtree(tmp_path / "usual")
+    answers += ["y"]
+    with pytest.raises(ValueError, match="the last project"):
+        open_project("", take_up=True, drive=drive)
 
 
 def test_a_project_is_opened_where_one_says(tmp_path, monkeypatch):
@@ -134,5 +154,3 @@ def test_both_versions_of_the_upload_widget_are_understood():
 def test_a_sample_stands_for_each_person():
     assert sample_of("a") == (sample_clips().person_a, sample_consent("A"))
     assert sample_of("b") == (sample_clips().person_b, sample_consent("B"))
-    with pytest.raises(ValueError, match=r"swap_from_s: expected at least 0, got -1"):
-        ClipChoice(swap_from_s=-1.0)

@@ -23,7 +23,7 @@ from deepfake_utils.panels.preview import BOX_WH, GAP
 from deepfake_utils.panels.swap import SwapPanel
 from deepfake_utils.panels.swap_view import download_link, passages
 from deepfake_utils.rendering import FrameNote, SwapReport
-from deepfake_utils.runs.project import Clip
+from deepfake_utils.runs.project import Clip, Project
 from deepfake_utils.samples import load_truth, sample_clips
 from deepfake_utils.swapping import SwapConfig, Swapper
 from deepfake_utils.video import VideoWriter, read_frames, read_video_info
@@ -187,6 +187,13 @@ def test_rendering_writes_the_marked_part_with_its_settings(panel):
     assert read_provenance(panel.path).layers == ("watermark", "metadata", "manifest")
     shown, sixth = halves(panel.show_frame(14.2))[1], list(read_frames(panel.path))[5]
     assert np.abs(shown.astype(int) - sixth).mean() < 3
+
+
+def test_rendering_notes_the_film_in_its_project(model, landmarks, tmp_path):
+    project, path = Project(tmp_path), tmp_path / "swap.mp4"
+    swapper = Swapper(model, landmarks, UNCOVERED, "cpu")
+    SwapPanel(CLIP, swapper, path, project=project).render()
+    assert project.swapped(path).film == CLIP
 
 
 def test_rendering_in_a_thread_can_be_stopped_and_leaves_nothing(panel, landmarks):
