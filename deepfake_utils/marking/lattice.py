@@ -40,10 +40,10 @@ def find_lattices(plane: Plane, period: float, count: int) -> list[Lattice]:
         count: how many to give, the likeliest first.
     """
     power, side = _spectrum(plane)
-    scales = np.exp(np.arange(*np.log(SCALES), _SCALE_STEP))
+    scales = np.geomspace(*SCALES, round(np.log(SCALES[1] / SCALES[0]) / _SCALE_STEP))
     angles = np.arange(-ANGLES, ANGLES + _ANGLE_STEP / 2, _ANGLE_STEP)
     scores = _power_on(power, side / period, scales, angles)
-    # Fine structure of the scene favours some scales and angles; a lattice stands out among near ones.
+    # The scene favours some scales and angles; a lattice stands out among near ones.
     scores -= cv2.blur(scores, (25, 13), borderType=cv2.BORDER_REFLECT)
     scores /= np.sqrt(cv2.blur(np.square(scores).mean(0)[None], (81, 1))) + 1e-9
     found = []

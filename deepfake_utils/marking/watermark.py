@@ -165,8 +165,8 @@ class Watermark:
 
         Args:
             frames: (H, W, 3) RGB uint8 of one size; up to `MAX_FRAMES` of them are added up.
-            thorough: also look for tiles of other scales (0.4 to 2.3), turned by up to 6 degrees from
-                upright or lying, which takes about a second.
+            thorough: also look for tiles of other scales (0.4 to 2.3), turned by up to 6 degrees
+                from upright or lying, which takes about a second.
 
         Returns:
             The mark, or None if there is none that can be read.
@@ -285,10 +285,8 @@ class Watermark:
                 tile = np.rot90(folded, -turns)
                 for peak, mark_id in self._decode(tile[:, ::-1] if mirrored else tile, tries):
                     if tries == _MANY_TRIES or mark_id >> (ID_BITS - 8) == KIND:
-                        turned = (90.0 * turns + angle + 180.0) % 360.0 - 180.0
-                        return WatermarkFound(
-                            mark_id, peak, frames, 1.0 / scale, mirrored, turned
-                        )
+                        turned = 180.0 - (180.0 - 90.0 * turns - angle) % 360.0
+                        return WatermarkFound(mark_id, peak, frames, 1 / scale, mirrored, turned)
         return None
 
     def _decode(self, folded: Plane, tries: int) -> Iterator[tuple[float, int]]:
