@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 Plane = NDArray[np.float32]  # (H, W)
 Luma = NDArray[np.uint8]  # (H, W)
 
-FLAT = 0.5  # levels of 255, root mean square, on flat ground of middle brightness
+FLAT = 0.45  # levels of 255, root mean square, on smooth ground of middle brightness, with grain
+_GRAIN = 0.25  # levels a pixel; ground that is smoother than that hides less
 _MASKED = 0.45  # levels for each level a pixel of the weaker slope of a texture, at 180 lines
 _STRONGEST = 3.0  # levels, however busy it is
 _LINES = 180.0  # at which contrast is measured; finer detail hides little of a pattern this coarse
@@ -31,8 +32,8 @@ def strength_map(luma: Luma, limited: bool = False) -> Plane:
         limited: whether black is 16 and white 235, as in videos, instead of 0 and 255.
 
     Returns:
-        (h, w) in levels of 255, at most 180 pixels on the shorter side: 0 on black and white,
-        `FLAT` on flat ground between, up to 3 in texture.
+        (h, w) in levels of 255, at most 180 pixels on the shorter side: 0 on black and white, half
+        of `FLAT` on even ground between, up to 3 in texture.
     """
     height, width = luma.shape
     shrink = min(1.0, _LINES / min(height, width))
@@ -47,5 +48,6 @@ def strength_map(luma: Luma, limited: bool = False) -> Plane:
     weaker = cv2.multiply(xx + yy, 0.5) - cv2.sqrt(half * half + xy * xy)
     texture = cv2.sqrt(cv2.max(weaker, 0.0))
     light = cv2.min(0.4 + cv2.max(mean, 0.0) / 150.0, cv2.max(252.0 - mean, 0.0) / 20.0)
-    strength = FLAT * cv2.min(light, 1.0) + _MASKED * cv2.max(texture - 0.3, 0.0)
+    grain = cv2.min(0.5 + cv2.sqrt(xx + yy) * (0.5 / _GRAIN), 1.0)
+    strength = FLAT * grain * cv2.min(light, 1.0) + _MASKED * cv2.max(texture - 0.3, 0.0)
     return np.asarray(cv2.min(strength, _STRONGEST), np.float32)

@@ -9,9 +9,9 @@ bits, which are 40 bits of id and 30 of CRC. An eleventh code, the pilot, is alw
 where a tile begins. `visibility` says how strong the pattern may be at each place; `lattice` finds
 it again after scaling, cropping and turning.
 
-By chance one of 2**30 readings passes the CRC. A picture of usual size is tried 8 ways round; the
-thorough search tries up to 12 scales and angles and believes only ids that this package gives,
-which leaves one in 2**38.
+By chance one of 2**30 readings passes the CRC. Where no peak of the pilot says that there is a mark
+at this size, and at the 12 scales and angles of the thorough search, only ids that this package
+gives are believed, which leaves one in 2**38.
 
 The key is public, so that anyone can read the mark. So anyone can also remove or forge it: it is a
 note that survives honest handling, not a lock.
@@ -242,7 +242,7 @@ class Watermark:
             gain = strength_map(luma, limited)
             # 0.98 leaves room for what rounding adds.
             allowed = 0.98 * 255.0 / 10.0 ** (self.config.psnr_db / 20.0)
-            strongest = allowed / (cv2.norm(gain) / gain.size**0.5 * rms)
+            strongest = allowed / max(cv2.norm(gain) / gain.size**0.5 * rms, 1e-6)
             span = 219.0 / 255.0 if limited else 1.0
             gain *= share * min(self.config.strength, strongest) * span
             gain = cv2.resize(gain, (width, height))
@@ -284,7 +284,8 @@ class Watermark:
                 # A turned or mirrored frame folds to such a tile, begun elsewhere.
                 tile = np.rot90(folded, -turns)
                 for peak, mark_id in self._decode(tile[:, ::-1] if mirrored else tile, tries):
-                    if tries == _MANY_TRIES or mark_id >> (ID_BITS - 8) == KIND:
+                    sure = tries == _MANY_TRIES and peak >= _LOWEST_PEAK
+                    if sure or mark_id >> (ID_BITS - 8) == KIND:
                         turned = 180.0 - (180.0 - 90.0 * turns - angle) % 360.0
                         return WatermarkFound(mark_id, peak, frames, 1 / scale, mirrored, turned)
         return None
@@ -305,14 +306,16 @@ class Watermark:
         match /= match.std() + 1e-12
         flat = np.fft.irfft2(spectrum, (side, side))
         places = np.argsort(match, axis=None)[: -_CANDIDATES - 1 : -1]
-        for row, column in zip(*np.unravel_index(places, match.shape), strict=True):
+        # A frame that was only encoded anew begins with a tile: there, no peak is needed to try.
+        for place in (0, *places) if tries == _MANY_TRIES else places:
+            row, column = divmod(int(place), side)
             peak = float(match[row, column])
-            if peak < _LOWEST_PEAK:
+            if place and peak < _LOWEST_PEAK:
                 return
             begun = np.roll(flat, (-row, -column), (0, 1))
             chips = begun.reshape(GRID, _FINE, GRID, _FINE).mean((1, 3)).ravel()
             scores = self._codes @ chips.astype(np.float32)
-            mark_id = best_id(scores, tries if peak >= _CLEAR_PEAK else 1)
+            mark_id = best_id(scores, tries if peak >= _CLEAR_PEAK or not place else 1)
             if mark_id is not None:
                 yield peak, mark_id
 
