@@ -69,7 +69,7 @@ class WatermarkConfig(Settings):
     strength: float = setting(1.0, "times what `strength_map` allows", above=0.0)
     psnr_db: float = setting(44.0, "a busy frame gets a weaker mark rather than a lower PSNR, dB")
     refresh: int = setting(
-        3, "frames that share a map of busy places, unless the scene changes", least=1
+        4, "frames that share a map of busy places, unless the scene changes", least=1
     )
 
 
@@ -283,39 +283,42 @@ class Watermark:
             for turns, mirrored in itertools.product(range(4), (False, True)):
                 # A turned or mirrored frame folds to such a tile, begun elsewhere.
                 tile = np.rot90(folded, -turns)
-                for peak, mark_id in self._decode(tile[:, ::-1] if mirrored else tile, tries):
+                tile = tile[:, ::-1] if mirrored else tile
+                # A frame that was only encoded anew begins with a tile: no peak is needed to try.
+                first = tries == _MANY_TRIES and not turns and not mirrored
+                for peak, mark_id in self._decode(tile, tries, first):
                     sure = tries == _MANY_TRIES and peak >= _LOWEST_PEAK
                     if sure or mark_id >> (ID_BITS - 8) == KIND:
                         turned = 180.0 - (180.0 - 90.0 * turns - angle) % 360.0
                         return WatermarkFound(mark_id, peak, frames, 1 / scale, mirrored, turned)
         return None
 
-    def _decode(self, folded: Plane, tries: int) -> Iterator[tuple[float, int]]:
+    def _decode(self, folded: Plane, tries: int, first: bool) -> Iterator[tuple[float, int]]:
         """Peaks of the pilot, and ids there whose CRC is right."""
         side = len(folded)
         spectrum = np.fft.rfft2(folded)
         for power in (0.5, 0.9):  # how far what is left of the scene is flattened
             flat = spectrum / (np.abs(spectrum) ** power + 1e-9)
-            yield from self._decode_flat(flat, side, tries)
+            yield from self._decode_flat(flat, side, tries, first)
 
     def _decode_flat(
-        self, spectrum: NDArray[np.complex128], side: int, tries: int
+        self, spectrum: NDArray[np.complex128], side: int, tries: int, first: bool
     ) -> Iterator[tuple[float, int]]:
         """As `_decode`, of the spectrum of a folded tile."""
         match = np.fft.irfft2(spectrum * np.conj(_pilot_spectrum(self.config.key)), (side, side))
         match /= match.std() + 1e-12
         flat = np.fft.irfft2(spectrum, (side, side))
         places = np.argsort(match, axis=None)[: -_CANDIDATES - 1 : -1]
-        # A frame that was only encoded anew begins with a tile: there, no peak is needed to try.
-        for place in (0, *places) if tries == _MANY_TRIES else places:
+        for place in (0, *places) if first else places:
             row, column = divmod(int(place), side)
             peak = float(match[row, column])
-            if place and peak < _LOWEST_PEAK:
+            if peak < _LOWEST_PEAK and not (first and place == 0):
                 return
             begun = np.roll(flat, (-row, -column), (0, 1))
             chips = begun.reshape(GRID, _FINE, GRID, _FINE).mean((1, 3)).ravel()
             scores = self._codes @ chips.astype(np.float32)
-            mark_id = best_id(scores, tries if peak >= _CLEAR_PEAK or not place else 1)
+            clear = peak >= _CLEAR_PEAK or (first and place == 0)
+            mark_id = best_id(scores, tries if clear else 1)
             if mark_id is not None:
                 yield peak, mark_id
 
