@@ -14,6 +14,7 @@ import torch
 from .autoencoder import FaceSwapAutoencoder
 from .dataset import Batch
 from .images import Image, Points, check_image, check_points, to_image, to_tensor
+from .marking.label import draw_label
 from .training.trainer import StepResult
 
 if TYPE_CHECKING:
@@ -198,7 +199,8 @@ def plot_prediction_grid(
         model: the network.
         faces_a: of person A, as in `predict_all`.
         faces_b: as many of person B.
-        title: a line above the grid, which also says that it was modified.
+        title: a line above the grid, which also says that it was modified, as does each swapped
+            face in its own pixels.
     """
     columns = predict_all(model, faces_a, faces_b)
     rows = len(columns[0])
@@ -207,7 +209,11 @@ def plot_prediction_grid(
     for column, (name, faces) in enumerate(zip(GRID_TITLES, columns, strict=True)):
         axes[0][column].set_title(name, fontsize=11)
         for row, face in enumerate(faces):
-            axes[row][column].imshow(face, interpolation="bicubic")
+            shown = face
+            if name in ("A as B", "B as A"):  # letters need some pixels
+                wh = (max(192, len(face)),) * 2
+                shown = draw_label(cv2.resize(face, wh, interpolation=cv2.INTER_CUBIC))
+            axes[row][column].imshow(shown, interpolation="bicubic")
             axes[row][column].set_axis_off()
     figure.suptitle(f"{title}, AI modified" if title else "AI modified", fontsize=10)
     return figure

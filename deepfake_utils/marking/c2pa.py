@@ -177,18 +177,20 @@ def _c2pa_signer(signer: Signer) -> c2pa.Signer:
     return c2pa.Signer.from_callback(signer.sign, algorithm, signer.chain.decode(), url)
 
 
-def describe(suffix: str, mark_id: int, visible_label: bool, origin: Origin) -> dict[str, Any]:
+def describe(
+    suffix: str, mark_id: int | None, visible_label: bool, origin: Origin
+) -> dict[str, Any]:
     """The manifest of a swapped picture or video, as `c2pa.Builder` takes it.
 
     Args:
         suffix: of the file; its name is left out, as names are those of people.
-        mark_id: of the watermark in the pixels.
+        mark_id: of the watermark in the pixels; None if there is none that can be read.
         visible_label: whether the picture bears the visible label.
         origin: how the file came about.
     """
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     agent = {"name": TOOL, "version": package_version()}
-    mark = f"{mark_id:010x}"
+    mark = None if mark_id is None else f"{mark_id:010x}"
     if origin.target is None:
         first: dict[str, Any] = {"action": "c2pa.created", "digitalSourceType": SWAPPED}
     else:
@@ -208,26 +210,24 @@ def describe(suffix: str, mark_id: int, visible_label: bool, origin: Origin) -> 
         "model_sha256": origin.model_sha256,
         "consent": [{"sha256": each.sha256, "bases": list(each.bases)} for each in origin.consent],
         "started_from": origin.start,
-        "watermark": {"alg": WATERMARK_ALGORITHM, "value": mark},
+        "watermark": {"alg": WATERMARK_ALGORITHM, "value": mark} if mark else None,
     }
     uses = ("cawg.ai_training", "cawg.ai_generative_training", "cawg.data_mining")
     iptc = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+    bound = [{"action": "c2pa.watermarked.bound", "when": now}] if mark else []
     assertions = {
-        "c2pa.actions.v2": {
-            "actions": [first, edited, {"action": "c2pa.watermarked.bound", "when": now}]
-        },
+        "c2pa.actions.v2": {"actions": [first, edited, *bound]},
         "c2pa.metadata": {
             "@context": {"Iptc4xmpExt": iptc},
             "Iptc4xmpExt:DigitalSourceType": SWAPPED,
         },
-        "c2pa.soft-binding": {
-            "alg": WATERMARK_ALGORITHM,
-            "blocks": [{"scope": {}, "value": mark}],
-            "pad": "",
-        },
         "cawg.training-mining": {"entries": {use: {"use": "notAllowed"} for use in uses}},
         DISCLOSURE_LABEL: disclosure,
     }
+    if mark:
+        blocks = [{"scope": {}, "value": mark}]
+        binding = {"alg": WATERMARK_ALGORITHM, "blocks": blocks, "pad": ""}
+        assertions["c2pa.soft-binding"] = binding
     return {
         "claim_generator_info": [agent],
         "title": f"swap{suffix}",

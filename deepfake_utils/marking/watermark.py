@@ -6,12 +6,12 @@ found again by correlation. Here the pattern is a tile of 32x32 chips, laid over
 again, the same in every frame. The tile is the sum of ten codes, each one of 64 Walsh functions,
 plus or minus (biorthogonal signalling; J. G. Proakis, "Digital Communications"): ten symbols of 7
 bits, which are 40 bits of id and 30 of CRC. An eleventh code, the pilot, is always there and tells
-where a tile begins.
+where a tile begins. `visibility` says how strong the pattern may be at each place; `lattice` finds
+it again after scaling, cropping and turning.
 
-Nothing was read in 214 unmarked pictures at any of the 409 scales of the thorough search: frames
-of clips, whole, cropped, scaled or as JPEG, noise, gradients, grids and drawn screens. At most
-1,600 readings were tried for each of the 39 in which they were counted; one in 2**30 passes by
-chance.
+By chance one of 2**30 readings passes the CRC. Where no peak of the pilot says that there is a mark
+at this size, and at the 12 scales and angles of the thorough search, only ids that this package
+gives are believed, which leaves one in 2**38.
 
 The key is public, so that anyone can read the mark. So anyone can also remove or forge it: it is a
 note that survives honest handling, not a lock.
@@ -33,6 +33,8 @@ from numpy.typing import NDArray
 
 from ..images import Image, check_image
 from ..settings import Settings, setting
+from .lattice import find_lattices
+from .visibility import Luma, Plane, strength_map
 
 GRID = 32  # chips along a side of the tile
 SYMBOLS, SYMBOL_BITS = 10, 7
@@ -50,15 +52,9 @@ _CLEAR_PEAK = 5.0  # hardly reached where there is no mark; above it doubtful re
 _MANY_TRIES, _FEW_TRIES = 4096, 64
 _BLANK = 1e-3  # of the spread that a textured frame has; a mark that can be read leaves far more
 _STOPS = frozenset({4, 16, 48})  # frames after which the reader tries for the first times
-_SHARES = (1.0, 0.9, 0.95, 0.8, 0.85)  # of the short side that a crop may have left
-# Half a percent apart, as a larger error of scale would smear the chips at the frame's far side.
-_ANY_SHARE = tuple(float(share) for share in np.geomspace(0.4, 3.0, 404))
-# Shares of the strength, chosen by eye and so that CRF 33 is outlived.
-_FLAT, _BUSY, _DARK = 0.78, 3.2, 0.45
-_AROUND = np.ones((3, 3), np.uint8)
-
-Plane = NDArray[np.float32]  # (H, W)
-Luma = NDArray[np.uint8]  # (H, W)
+_LATTICES = 12  # scales and angles that the thorough search looks at
+_COARSE = 0.9  # chips; what is coarser is taken out of pattern and picture alike
+_HIGHEST = 2.0  # root mean squares; higher peaks of the pattern are cut off, as the eye finds them
 
 
 @dataclass(frozen=True)
@@ -70,12 +66,10 @@ class WatermarkConfig(Settings):
         5.0, "side of a chip, in pixels of a frame of 360 lines; it grows with the frame", least=2.0
     )
     pilot: float = setting(0.5, "the pilot's share of the amplitude", above=0.0, below=1.0)
-    strength: float = setting(
-        1.2, "levels of 255; less on flat and dark ground, more where it is busy", above=0.0
-    )
-    psnr_db: float = setting(42.0, "a busy frame gets a weaker mark rather than a lower PSNR, dB")
+    strength: float = setting(1.0, "times what `strength_map` allows", above=0.0)
+    psnr_db: float = setting(44.0, "a busy frame gets a weaker mark rather than a lower PSNR, dB")
     refresh: int = setting(
-        3, "frames that share a map of busy places, unless the scene changes", least=1
+        4, "frames that share a map of busy places, unless the scene changes", least=1
     )
 
 
@@ -88,6 +82,7 @@ class WatermarkFound:
     frames: int  # frames added up for it
     share: float  # of the short side that is left; not 1 if the picture was cropped
     mirrored: bool
+    turned: float  # degrees, counter-clockwise as seen; before that it may have been mirrored
 
     @property
     def face_swap(self) -> bool:
@@ -170,7 +165,8 @@ class Watermark:
 
         Args:
             frames: (H, W, 3) RGB uint8 of one size; up to `MAX_FRAMES` of them are added up.
-            thorough: also try any other scale, as of a screenshot, which takes about two seconds.
+            thorough: also look for tiles of other scales (0.4 to 2.3), turned by up to 6 degrees
+                from upright or lying, which takes about a second.
 
         Returns:
             The mark, or None if there is none that can be read.
@@ -178,16 +174,19 @@ class Watermark:
         Raises:
             ValueError: if there is no frame.
         """
+        first = list(itertools.islice(frames := iter(frames), 2))
+        lines = 720.0 if thorough and len(first) == 1 else _REFERENCE
         added: Plane | None = None
         count = 0
-        for count, frame in enumerate(itertools.islice(frames, MAX_FRAMES), 1):
-            white = self._whiten(frame, 720.0 if thorough else _REFERENCE)
+        some = itertools.islice(itertools.chain(first, frames), MAX_FRAMES)
+        for count, frame in enumerate(some, 1):
+            white = self._whiten(frame, lines)
             added = white if added is None else cv2.add(added, white)
-            if count in _STOPS and (found := self._search(added, count, _SHARES)):
+            if count in _STOPS and (found := self._search(added, count, False)):
                 return found
         if added is None:
             raise ValueError("expected at least one frame to read the watermark of, got none")
-        return self._search(added, count, _SHARES + _ANY_SHARE if thorough else _SHARES)
+        return self._search(added, count, thorough)
 
     def _pitch(self, height: int, width: int) -> float:
         """Side of a chip in pixels."""
@@ -218,6 +217,8 @@ class Watermark:
                 flags=flags,
                 borderMode=cv2.BORDER_REFLECT_101,
             )
+            drawn -= cv2.GaussianBlur(drawn, (0, 0), _COARSE / step)
+            drawn = np.clip(drawn / drawn.std(), -_HIGHEST, _HIGHEST)
             self._drawn = (wanted, (drawn, float(np.sqrt(np.square(drawn).mean()))))
         return self._drawn[1]
 
@@ -238,10 +239,10 @@ class Watermark:
         few = luma[::8, ::8].copy()
         if self._last is None or not self._last.serves(few, wanted):
             pattern, rms = self._pattern(height, width, mark_id)
-            gain = visibility_threshold(luma, limited)
+            gain = strength_map(luma, limited)
             # 0.98 leaves room for what rounding adds.
             allowed = 0.98 * 255.0 / 10.0 ** (self.config.psnr_db / 20.0)
-            strongest = allowed / (cv2.norm(gain) / gain.size**0.5 * rms)
+            strongest = allowed / max(cv2.norm(gain) / gain.size**0.5 * rms, 1e-6)
             span = 219.0 / 255.0 if limited else 1.0
             gain *= share * min(self.config.strength, strongest) * span
             gain = cv2.resize(gain, (width, height))
@@ -262,49 +263,62 @@ class Watermark:
             luma = cv2.resize(luma, wh, interpolation=cv2.INTER_AREA)
         plane = luma.astype(np.float32)
         pitch = self._pitch(*plane.shape)
-        plane -= cv2.GaussianBlur(plane, (0, 0), 0.9 * pitch)
+        plane -= cv2.GaussianBlur(plane, (0, 0), _COARSE * pitch)
         return _evened(plane, pitch, 0.2)
 
-    def _search(self, added: Plane, frames: int, shares: Sequence[float]) -> WatermarkFound | None:
-        """Try scales, both ways round; the first mark with a right CRC."""
+    def _search(self, added: Plane, frames: int, thorough: bool) -> WatermarkFound | None:
+        """Try all ways round, and if asked other scales and angles; the first right CRC."""
         pitch = self._pitch(*added.shape)
         if float(added.std()) < _BLANK * frames:
             return None  # in what rounding left of blank pictures, chance finds peak upon peak
         even = _evened(cv2.multiply(added, 1.0 / frames), pitch, 0.05)
-        # The more scales are tried, the fewer doubtful readings may be, or chance would find one.
-        tries = _FEW_TRIES if len(shares) > len(_SHARES) else _MANY_TRIES
-        for share in shares:
-            folded = _fold(even, GRID * pitch / share)
-            # The mirrored frame folds to the mirrored tile, begun elsewhere.
-            for mirrored, tile in ((False, folded), (True, folded[:, ::-1])):
-                for peak, mark_id in self._decode(tile, tries):
-                    return WatermarkFound(mark_id, peak, frames, share, mirrored)
+        period = GRID * pitch
+        places = [(1.0, 0.0, _MANY_TRIES)]
+        if thorough:
+            found = find_lattices(even, period, _LATTICES)
+            # The more is tried, the fewer doubtful readings may be, or chance would find one.
+            places += [(lattice.scale, lattice.angle, _FEW_TRIES) for lattice in found]
+        for scale, angle, tries in places:
+            folded = _fold(even, period * scale, angle)
+            for turns, mirrored in itertools.product(range(4), (False, True)):
+                # A turned or mirrored frame folds to such a tile, begun elsewhere.
+                tile = np.rot90(folded, -turns)
+                tile = tile[:, ::-1] if mirrored else tile
+                # A frame that was only encoded anew begins with a tile: no peak is needed to try.
+                first = tries == _MANY_TRIES and not turns and not mirrored
+                for peak, mark_id in self._decode(tile, tries, first):
+                    sure = tries == _MANY_TRIES and peak >= _LOWEST_PEAK
+                    if sure or mark_id >> (ID_BITS - 8) == KIND:
+                        turned = 180.0 - (180.0 - 90.0 * turns - angle) % 360.0
+                        return WatermarkFound(mark_id, peak, frames, 1 / scale, mirrored, turned)
         return None
 
-    def _decode(self, folded: Plane, tries: int) -> Iterator[tuple[float, int]]:
+    def _decode(self, folded: Plane, tries: int, first: bool) -> Iterator[tuple[float, int]]:
         """Peaks of the pilot, and ids there whose CRC is right."""
         side = len(folded)
         spectrum = np.fft.rfft2(folded)
         for power in (0.5, 0.9):  # how far what is left of the scene is flattened
             flat = spectrum / (np.abs(spectrum) ** power + 1e-9)
-            yield from self._decode_flat(flat, side, tries)
+            yield from self._decode_flat(flat, side, tries, first)
 
     def _decode_flat(
-        self, spectrum: NDArray[np.complex128], side: int, tries: int
+        self, spectrum: NDArray[np.complex128], side: int, tries: int, first: bool
     ) -> Iterator[tuple[float, int]]:
         """As `_decode`, of the spectrum of a folded tile."""
         match = np.fft.irfft2(spectrum * np.conj(_pilot_spectrum(self.config.key)), (side, side))
         match /= match.std() + 1e-12
         flat = np.fft.irfft2(spectrum, (side, side))
         places = np.argsort(match, axis=None)[: -_CANDIDATES - 1 : -1]
-        for row, column in zip(*np.unravel_index(places, match.shape), strict=True):
+        for place in (0, *places) if first else places:
+            row, column = divmod(int(place), side)
             peak = float(match[row, column])
-            if peak < _LOWEST_PEAK:
+            if peak < _LOWEST_PEAK and not (first and place == 0):
                 return
             begun = np.roll(flat, (-row, -column), (0, 1))
             chips = begun.reshape(GRID, _FINE, GRID, _FINE).mean((1, 3)).ravel()
             scores = self._codes @ chips.astype(np.float32)
-            mark_id = best_id(scores, tries if peak >= _CLEAR_PEAK else 1)
+            clear = peak >= _CLEAR_PEAK or (first and place == 0)
+            mark_id = best_id(scores, tries if clear else 1)
             if mark_id is not None:
                 yield peak, mark_id
 
@@ -324,18 +338,19 @@ def _evened(plane: Plane, pitch: float, least: float) -> Plane:
     return np.asarray(plane / (cv2.sqrt(power) + least), np.float32)
 
 
-def _fold(plane: Plane, period: float) -> Plane:
-    """The mean of all tiles of a frame, (GRID * _FINE, GRID * _FINE)."""
+def _fold(plane: Plane, period: float, angle: float = 0.0) -> Plane:
+    """The sum of all tiles of a frame turned by `angle` degrees, (GRID * _FINE, GRID * _FINE)."""
     side = GRID * _FINE
-    scale = side / period
-    way = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_LINEAR
-    resized = cv2.resize(plane, None, fx=scale, fy=scale, interpolation=way)
-    rows, columns = (-(-length // side) for length in resized.shape)
-    padded = np.zeros((rows * side, columns * side), np.float32)
-    padded[: resized.shape[0], : resized.shape[1]] = resized
-    times = [np.bincount(np.arange(length) % side, minlength=side) for length in resized.shape]
-    total = padded.reshape(rows, side, columns, side).sum((0, 2))
-    return np.asarray(total / np.maximum(np.outer(*times), 1), np.float32)
+    height, width = plane.shape
+    # Pixels of the frame -> of the upright one, larger or smaller so that a tile has `side` pixels.
+    upright = cv2.getRotationMatrix2D((width / 2, height / 2), -angle, side / period)
+    reach = np.abs(upright[:, :2]) @ (width, height)
+    rows, columns = (int(-(-length // side)) for length in reach[::-1])
+    upright[:, 2] += np.array([columns, rows]) * side / 2 - (width / 2, height / 2)
+    if period > side:
+        plane = cv2.blur(plane, (2, 2)) if period > 1.6 * side else plane
+    drawn = cv2.warpAffine(plane, upright, (columns * side, rows * side))
+    return np.asarray(drawn.reshape(rows, side, columns, side).sum((0, 2)), np.float32)
 
 
 def new_mark_id() -> int:
@@ -397,31 +412,3 @@ def best_id(scores: Plane, tries: int) -> int | None:
         if mark_id is not None:
             return mark_id
     return None
-
-
-def visibility_threshold(luma: Luma, limited: bool = False) -> Plane:
-    """How strong a pattern may be at each place: 0.4 to 3.5 times what is hardly seen on grey.
-
-    The eye sees a faint pattern best on flat ground, where nothing hides it, and on dark ground,
-    where a level is a larger share of the brightness.
-
-    Args:
-        luma: (H, W) uint8.
-        limited: whether black is 16 and white 235, as in videos, instead of 0 and 255.
-
-    Returns:
-        (h, w), about 90 pixels on the shorter side.
-    """
-    height, width = luma.shape
-    factor = max(2.0, min(height, width) / 90.0)
-    small_wh = (round(width / factor), round(height / factor))
-    small = cv2.resize(luma, small_wh, interpolation=cv2.INTER_AREA).astype(np.float32)
-    if limited:
-        small = (small - 16.0) * np.float32(255 / 219)
-    mean = cv2.blur(small, (3, 3))
-    spread = cv2.sqrt(np.abs(cv2.blur(small * small, (3, 3)) - mean * mean))
-    # Eroded, or the mark would grow strong, and be seen, on the flat side of an edge.
-    inner = cv2.blur(cv2.erode(spread, _AROUND), (3, 3))
-    busy = cv2.sqrt(cv2.min(cv2.max(inner - 0.2, 0.0), 18.0) / 18.0)  # 0..1
-    light = cv2.min(_DARK + (1.0 - _DARK) * cv2.max(mean, 0.0) / 60.0, 1.0)
-    return np.asarray((_FLAT + (_BUSY - _FLAT) * busy) * light, np.float32)

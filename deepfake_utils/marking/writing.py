@@ -1,7 +1,8 @@
 """The one door through which pictures and videos of swapped faces leave: they say what they are.
 
 Four layers, all on by default: a visible label, an invisible watermark, plain metadata and a signed
-manifest. A file that cannot be given one of them is not written.
+manifest. A file that cannot be given one of them is not written, but for the watermark of a picture
+too plain or small for one that is not seen.
 
     with MarkedVideoWriter("out.mp4", fps=25, size_wh=(640, 360)) as writer:
         writer.write(frame)
@@ -17,12 +18,13 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..consent import ConsentNote
 from ..files import (
@@ -55,14 +57,14 @@ from .xmp import PNG_KEYWORD, append_xmp, read_metadata, xmp_packet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL import Image as Pillow
 
 logger = logging.getLogger(__name__)
 
 UNSIGNED = ".unsigned"  # before the suffix of a video that only lacks its signature
-# A single picture that repeats itself, such as a grid of faces, hides a mark of the usual strength.
-STILL_STRENGTHS = (1.0, 1.4, 1.8, 2.4, 3.2, 4.0)
-SURE_PEAK = 10.0  # of the pilot; then it is also read from a screenshot, and as a film at CRF 33
-READABLE = 256  # pixels; a smaller picture bears the mark, but may be too small to read it from
+# A single picture has one frame to be read from. More than this would show on flat ground.
+STILL_STRENGTHS = (1.0, 1.2, 1.45)
+SURE_PEAK = 10.0  # of the pilot; then it is also read from a screenshot
 
 
 @dataclass(eq=False, kw_only=True)
@@ -223,9 +225,12 @@ def save_figure(
 ) -> Path:
     """Write a figure as PNG in all four layers; its label is a line of text above it.
 
+    Only the pictures in the figure bear a watermark, so the paper around them stays as it was; a
+    figure without pictures, such as one of curves, bears the other three layers.
+
     Args:
         path: ends in .png; its folder is made.
-        figure: drawn at 100 dots per inch, with a margin of half an inch.
+        figure: drawn at 100 dots per inch.
         origin: what is known of how it came about.
         signer: who signs; None takes this installation's own.
 
@@ -234,24 +239,29 @@ def save_figure(
         ValueError: if the name does not end in .png.
         OSError: if it cannot be written or signed.
     """
-    from PIL import Image as Pillow
-
     path = _checked(path, ".png")
+    pictures = [picture for axis in figure.axes for picture in axis.images if picture.get_visible()]
     note = figure.text(0.995, 1.005, LABEL, ha="right", va="bottom", fontsize=8, color="0.35")
-    drawn = io.BytesIO()
     try:
-        # "tight" takes the note in, which lies above the picture. The margin is quiet ground for
-        # the watermark, and not quite white, or half of it would be cut off.
-        figure.savefig(
-            drawn, format="png", dpi=100, bbox_inches="tight", pad_inches=0.5, facecolor="0.95"
-        )
+        page = _page(figure)
+        for picture in pictures:
+            picture.set_visible(False)
+        inside = (_page(figure) != page).any(axis=2)  # where the pictures are seen
     finally:
         note.remove()
+        for picture in pictures:
+            picture.set_visible(True)
     marks = Marks(path, True, origin, signer)
-    # Pure white and black have no room for the watermark: figures are drawn in 5..250.
-    levels = np.rint(np.linspace(5.0, 250.0, 256)).astype(np.uint8)
-    image = levels[np.asarray(Pillow.open(drawn).convert("RGB"))]
-    return _write_still(path, marks.draw_still(image, label=False), marks)
+    return _write_still(path, marks.draw_still(page, label=False, where=inside), marks)
+
+
+def _page(figure: Figure) -> Image:
+    from PIL import Image as Pillow
+
+    drawn = io.BytesIO()
+    # "tight" takes the note in, which lies above the figure.
+    figure.savefig(drawn, format="png", dpi=100, bbox_inches="tight", facecolor="white")
+    return np.asarray(Pillow.open(drawn).convert("RGB"))
 
 
 def write_gif(
@@ -278,8 +288,6 @@ def write_gif(
         ValueError: if the name, the number of pictures or their sizes are wrong.
         OSError: if it cannot be written or signed.
     """
-    from PIL import Image as Pillow
-
     path = _checked(path, ".gif")
     if not images or len({image.shape for image in images}) != 1:
         raise ValueError(
@@ -289,9 +297,11 @@ def write_gif(
     if not 0.0 < fps <= 50.0:
         raise ValueError(f"fps: expected more than 0 and at most 50, got {fps}")
     marks = Marks(path, visible_label, origin, signer)
+    plain = [draw_label(image) if visible_label else image for image in images]
     for number in sorted({0, len(images) // 2, len(images) - 1}):  # chooses the strength for all
-        marks.draw_still(images[number], shown=_in_256_colours)
-    pages = [Pillow.fromarray(marks.draw(image)) for image in images]
+        marks.draw_still(plain[number], label=False, colours=_palette(plain[number]))
+    marked = (marks.watermark.write(image, marks.mark_id, marks.share) for image in plain)
+    pages = [_in_colours(*each) for each in zip(marked, map(_palette, plain), strict=True)]
     with whole_file(path) as part:
         pages[0].save(
             part,
@@ -314,10 +324,17 @@ def _checked(path: str | os.PathLike[str], *suffixes: str) -> Path:
     return path
 
 
-def _in_256_colours(image: Image) -> Image:
+def _in_colours(image: Image, colours: Pillow.Image) -> Pillow.Image:
     from PIL import Image as Pillow
 
-    return np.asarray(Pillow.fromarray(image).quantize(256).convert("RGB"))
+    return Pillow.fromarray(image).quantize(palette=colours, dither=Pillow.Dither.NONE)
+
+
+def _palette(image: Image) -> Pillow.Image:
+    """256 colours, chosen without the mark: with others, all of the picture would change."""
+    from PIL import Image as Pillow
+
+    return Pillow.fromarray(image).quantize(256)
 
 
 class Marks:
@@ -345,12 +362,7 @@ class Marks:
             old = read_watermark(self.origin.target, start_s)
         self.mark_id = mark_id or (old.mark_id if old else new_mark_id())
         self._usual = self.share = 0.5 if old else 1.0
-
-    def draw(self, image: Image) -> Image:
-        """A copy with label and watermark, (H, W, 3) RGB uint8."""
-        if self.visible_label:
-            image = draw_label(image)
-        return self.watermark.write(image, self.mark_id, self.share)
+        self.readable = True  # whether the watermark of a still picture was read again
 
     def draw_planes(self, planes: tuple[Luma, ...], full_range: bool) -> None:
         """Label and watermark of a video frame, in place: luma and chromas, as `planes_of`."""
@@ -359,46 +371,54 @@ class Marks:
         self.watermark.write_luma(planes[0], self.mark_id, self.share, full_range)
 
     def draw_still(
-        self, image: Image, label: bool | None = None, shown: Callable[[Image], Image] | None = None
+        self,
+        image: Image,
+        label: bool | None = None,
+        colours: Pillow.Image | None = None,
+        where: NDArray[np.bool_] | None = None,
     ) -> Image:
-        """As `draw`, of a picture that is alone, with a watermark just strong enough to be read.
+        """A copy of a picture that is alone, with label and watermark, (H, W, 3) RGB uint8.
 
-        Later calls of `draw` use the same strength, and of `draw_still` at least that.
+        It is tried whether the watermark can be read. Where it cannot, it is made stronger, as far
+        as it is not seen; if that does not help, the signed note does not speak of a watermark.
+        Later calls use at least the same strength, `share`.
 
         Args:
             image: (H, W, 3) RGB uint8.
             label: whether to draw the label; None draws it unless `visible_label` is False.
-            shown: maps a picture to what is left of it in the file, e.g. 256 colours.
-
-        Raises:
-            ValueError: if the watermark of a picture of 256 pixels or more cannot be read.
+            colours: a picture whose palette is all that the file can show.
+            where: (H, W), the pixels that may change; None for all.
         """
         if self.visible_label if label is None else label:
             image = draw_label(image)
-        best = (0.0, self.share)
+        best = (0.0, image, self.share)
         for share in (self._usual * strength for strength in STILL_STRENGTHS):
             if share < self.share:
                 continue
             marked = self.watermark.write(image, self.mark_id, share)
-            found = self.watermark.read([shown(marked) if shown else marked])
-            if found is not None and found.mark_id == self.mark_id:
-                best = max(best, (found.peak, share))
-                if found.peak >= SURE_PEAK:
-                    break
-        if not best[0] and min(image.shape[:2]) >= READABLE:
-            raise ValueError(
-                "expected a picture that can bear a watermark, got one in which it cannot be read; "
-                "save it larger, or with a background that is not pure white or black"
-            )
-        self.share = best[1]
-        return self.watermark.write(image, self.mark_id, self.share)
+            if where is not None:
+                marked[~where] = image[~where]
+            shown = marked
+            if colours is not None:
+                shown = np.asarray(_in_colours(marked, colours).convert("RGB"))
+            found = self.watermark.read([shown])
+            peak = found.peak if found and found.mark_id == self.mark_id else 0.0
+            best = max(best, (peak, marked, share), key=lambda each: each[::2])
+            if peak >= SURE_PEAK:
+                break
+        if not best[0]:
+            logger.info("%s: too plain or small for a watermark that can be read", self.path)
+        self.readable = best[0] > 0.0
+        self.share = best[2]
+        return best[1]
 
     def seal(self, part: Path) -> None:
         """Add metadata and signature to the finished file `part`, before it takes its place."""
         kind = mime_type(self.path)
         if kind.startswith("video/") and read_metadata(part).source_type is None:
             append_xmp(part, self.xmp)
-        manifest = describe(self.path.suffix, self.mark_id, self.visible_label, self.origin)
+        mark_id = self.mark_id if self.readable else None
+        manifest = describe(self.path.suffix, mark_id, self.visible_label, self.origin)
         made = sign_file(part, kind, manifest, self.signer, self.origin)
         if kind == SIDECAR:
             with whole_file(sidecar_of(self.path)) as beside:

@@ -16,6 +16,7 @@ import torch
 
 from ..dataset import Batch
 from ..images import Image
+from ..marking.label import draw_label
 from ..plotting import plot_losses, prediction_image
 from ..runs.checkpoint import HARDLY_TRAINED_DB
 from ..runs.store import CheckpointStore
@@ -250,7 +251,7 @@ class TrainingLoop:
             return
         faces = None
         if grid:
-            faces = png_bytes(prediction_image(self.trainer.average, *self.show, CELL))
+            faces = png_bytes(draw_label(prediction_image(self.trainer.average, *self.show, CELL)))
         self.draw(faces, self._curve() if curve and self.trainer.history else None)
 
     def _curve(self) -> bytes:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from deepfake_utils.lessons.attacks import ATTACKS, encoded, jpeg, resized, survival
+from deepfake_utils.lessons.attacks import ATTACKS, encoded, jpeg, resized, survival, turned
 from deepfake_utils.marking import watermark
 from deepfake_utils.marking.watermark import (
     ID_BITS,
@@ -29,17 +29,34 @@ def clip():
     return list(read_frames(sample_clips().person_a, 14.0, 14.0 + 96 / 25))[:96]
 
 
-@pytest.fixture(scope="module")
-def survived(clip):
-    return survival(clip, MARK_ID)
+LOST = {
+    "H.264, CRF 33",
+    "H.264, CRF 38",
+    "H.265, CRF 33",
+}  # what is not seen does not outlive these
+QUICK = {
+    *("none", "H.264, CRF 28", "GIF", "half size", "30 % cropped", "cut to 9:16", "mirrored"),
+    *("turned by 90", "turned by 3", "one frame, JPEG 50", "screenshot, 1.25"),
+}
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_the_mark_comes_through(survived, attack):
-    found = survived[attack]
-    assert found is not None
+def came_through(clip, attack):
+    found = survival(clip, MARK_ID, attacks=[attack])[attack]
+    assert found is not None and found.face_swap
     assert found.mirrored == (attack == "mirrored")
-    assert found.face_swap
+    angle = float(attack.removeprefix("turned by ").split(",")[0]) if "turned" in attack else 0.0
+    assert (found.turned - angle + 180.0) % 360.0 - 180.0 == pytest.approx(0.0, abs=1.1)
+
+
+@pytest.mark.parametrize("attack", sorted(QUICK))
+def test_the_mark_comes_through(clip, attack):
+    came_through(clip, attack)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", sorted(set(ATTACKS) - QUICK - LOST))
+def test_the_mark_comes_through_the_rest(clip, attack):
+    came_through(clip, attack)
 
 
 @pytest.mark.parametrize("wh", [(640, 360), (384, 384), (1280, 720), (240, 426)])
@@ -50,7 +67,7 @@ def test_it_is_faint_and_read_at_any_size(frame, wh):
     marked = mark.write(image, MARK_ID)
     assert np.array_equal(image, before)
     assert marked.shape == image.shape and marked.dtype == np.uint8
-    assert 42.0 <= psnr(image, marked) < 50.0
+    assert 46.0 <= psnr(image, marked) < 52.0
     assert mark.read([marked]).mark_id == MARK_ID
 
 
@@ -63,15 +80,38 @@ def test_it_changes_brightness_and_not_colour(frame):
 def test_a_busy_picture_stays_above_the_promised_psnr(rng):
     noise = rng.integers(0, 256, (180, 180, 3), np.uint8)
     image = cv2.resize(noise, (360, 360), interpolation=cv2.INTER_LINEAR)
-    assert psnr(image, Watermark().write(image, MARK_ID)) >= 42.0
+    assert psnr(image, Watermark().write(image, MARK_ID)) >= 44.0
 
 
-@pytest.mark.parametrize(("level", "most"), [(0, 0.7), (30, 0.8), (128, 1.1), (255, 1.1)])
-def test_flat_ground_is_hardly_changed(level, most):
+@pytest.mark.parametrize("level", [0, 30, 128, 200, 255])
+def test_even_ground_stays_as_it_is(level):
     image = np.full((360, 640, 3), level, np.uint8)
-    marked = Watermark().write(image, MARK_ID)
-    assert np.square(marked.astype(float) - image).mean() ** 0.5 < most
-    assert Watermark().read([marked]).mark_id == MARK_ID
+    assert np.array_equal(Watermark().write(image, MARK_ID), image)
+    luma = np.full((360, 640), max(16, min(level, 235)), np.uint8)
+    before = luma.copy()
+    Watermark().write_luma(luma, MARK_ID)
+    assert np.array_equal(luma, before)
+
+
+@pytest.mark.parametrize("share", [1.0, 1.45])  # the strongest mark of a still picture
+@pytest.mark.parametrize("level", [8, 40, 128, 200])
+def test_smooth_ground_with_grain_is_changed_by_a_level_at_most(level, share, rng):
+    grain = cv2.GaussianBlur(rng.normal(0.0, 1.0, (360, 640)).astype(np.float32), (0, 0), 0.7)
+    image = cv2.merge([np.uint8(np.rint(level + grain))] * 3)
+    marked = Watermark().write(image, MARK_ID, share)
+    assert np.abs(marked.astype(int) - image).max() <= 1
+    if level > 40:
+        assert Watermark().read([marked]).mark_id == MARK_ID
+
+
+def test_a_mark_of_the_first_kind_is_still_read(frame):
+    # Before `strength_map` there was the same tile, not freed of its coarse parts, and 1 level.
+    mark = Watermark()
+    tile, pitch = mark._tile(MARK_ID), 5.0 * len(frame) / 360
+    grid = np.mgrid[: len(frame), : frame.shape[1]] / pitch
+    pattern = tile[tuple(grid.astype(int) % 32)]
+    old = np.clip(np.rint(frame + 1.2 * pattern[..., None]), 0, 255).astype(np.uint8)
+    assert mark.read([old]).mark_id == MARK_ID
 
 
 def test_an_edge_does_not_make_the_flat_ground_beside_it_show():
@@ -125,6 +165,7 @@ def unmarked(frame, rng):
         "slope": cv2.merge([np.rint(slope).astype(np.uint8)] * 3),
         "waves": cv2.merge([np.rint(waves).astype(np.uint8)] * 3),
         "checks": cv2.merge([((row // 11 + column // 11) % 2 * 200).astype(np.uint8)] * 3),
+        "turned tiles": turned([np.tile(cv2.resize(frame, (154, 154)), (4, 6, 1))], 2.0)[0],
         "tiles": np.tile(cv2.resize(frame, (154, 154)), (4, 6, 1)),
         "light screen": screen(rng, frame, False),
         "dark screen": screen(rng, frame, True),
@@ -137,7 +178,7 @@ def test_the_thorough_search_reads_nothing_where_there_is_nothing(frame, rng):
         name: Watermark().read([image], thorough=True)
         for name, image in unmarked(frame, rng).items()
     }
-    assert len(read) == 13
+    assert len(read) == 14
     assert {name: found for name, found in read.items() if found} == {}
 
 
@@ -186,7 +227,6 @@ def test_a_picture_of_another_scale_is_read_if_looked_at_thoroughly(frame):
     marked = Watermark().write(frame, MARK_ID)
     (enlarged,) = resized([marked], 1.37)
     part = enlarged[60:460, 40:400].copy()
-    assert Watermark().read([part]) is None
     assert Watermark().read([part], thorough=True).mark_id == MARK_ID
 
 
