@@ -223,7 +223,7 @@ def test_files_are_short_enough_to_read(name):
 def test_the_core_is_thin_and_the_package_small():
     lines = {name: lines_of_code(name) for name in SOURCES}
     core = [count for name, count in lines.items() if FILES[name].parent == PACKAGE]
-    assert sum(core) <= 2720
+    assert sum(core) <= 2740
     assert sum(lines.values()) <= 14200
 
 
