@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # What is said of each quality; the quality bar names them in this order.
 SAID: dict[Quality, str] = {
-    "not yet": "the faces it draws are still a smear",
+    "not yet": "the faces it draws are a smear, or not yet those of these two people",
     "usable": "it draws faces; how much better they will get is not known yet",
     "still improving": "every minute makes the faces better",
     "done": "more minutes would change little",
