@@ -118,7 +118,7 @@ def test_an_edge_does_not_make_the_flat_ground_beside_it_show():
     image = np.zeros((360, 640, 3), np.uint8)
     image[:, :320], image[:, 320:] = 90, 200
     change = np.abs(Watermark().write(image, MARK_ID)[..., 0].astype(int) - image[..., 0])
-    assert change[:, 300:312].mean() < 1.5 * change[:, 100:200].mean()
+    assert change[:, :312].max() == 0
 
 
 def test_nothing_is_read_where_there_is_nothing(clip, rng):
