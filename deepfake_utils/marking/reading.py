@@ -236,7 +236,7 @@ def _some_frames(path: Path, start_s: float, max_pixels: int) -> Iterator[Image]
     if path.suffix.lower() == ".gif":
         yield from _gif_frames(path, max_pixels)
         return
-    stride = min(4, max(1, read_video_info(path).frame_count // MAX_FRAMES))
+    stride = min(4, max(1, -(-read_video_info(path).frame_count // MAX_FRAMES)))
     frames = read_timed_frames(path, start_s, None, stride, quiet=True)
     yield from (frame.image for frame in frames)
 

@@ -40,7 +40,7 @@ GRID = 32  # chips along a side of the tile
 SYMBOLS, SYMBOL_BITS = 10, 7
 ID_BITS, CHECK_BITS = 40, 30
 KIND = 0xA1  # first byte of the ids that this package gives: a swapped face, version 1
-MAX_FRAMES = 96  # that the reader adds up: as many as CRF 33 needs
+MAX_FRAMES = 240  # that the reader adds up: as many, spread over a longer film, as CRF 33 needs
 SMALLEST = 64  # pixels; a picture with a shorter side has no room for a tile
 
 _CHOICES = 3  # the likeliest values of a symbol, which are tried
@@ -51,7 +51,7 @@ _LOWEST_PEAK = 4.5  # standard deviations; below it is chance
 _CLEAR_PEAK = 5.0  # hardly reached where there is no mark; above it doubtful readings count, too
 _MANY_TRIES, _FEW_TRIES = 4096, 64
 _BLANK = 1e-3  # of the spread that a textured frame has; a mark that can be read leaves far more
-_STOPS = frozenset({4, 16, 48})  # frames after which the reader tries for the first times
+_STOPS = frozenset({4, 16, 48, 96})  # frames after which the reader tries for the first times
 _LATTICES = 12  # scales and angles that the thorough search looks at
 _COARSE = 0.9  # chips; what is coarser is taken out of pattern and picture alike
 _HIGHEST = 2.0  # root mean squares; higher peaks of the pattern are cut off, as the eye finds them

@@ -6,6 +6,7 @@ import pytest
 
 from deepfake_utils.lessons.attacks import ATTACKS, encoded, jpeg, resized, survival, turned
 from deepfake_utils.marking import watermark
+from deepfake_utils.marking.reading import read_watermark
 from deepfake_utils.marking.watermark import (
     ID_BITS,
     KIND,
@@ -14,7 +15,7 @@ from deepfake_utils.marking.watermark import (
     new_mark_id,
 )
 from deepfake_utils.samples import sample_clips
-from deepfake_utils.video import read_frames
+from deepfake_utils.video import VideoWriter, read_frames
 
 MARK_ID = KIND << 32 | 0x12345678
 
@@ -25,7 +26,7 @@ def psnr(one, other):
 
 @pytest.fixture(scope="module")
 def clip():
-    """96 frames of person A, as many as the reader adds up."""
+    """96 frames of person A."""
     return list(read_frames(sample_clips().person_a, 14.0, 14.0 + 96 / 25))[:96]
 
 
@@ -57,6 +58,16 @@ def test_the_mark_comes_through(clip, attack):
 @pytest.mark.parametrize("attack", sorted(set(ATTACKS) - QUICK - LOST))
 def test_the_mark_comes_through_the_rest(clip, attack):
     came_through(clip, attack)
+
+
+@pytest.mark.slow
+def test_eighteen_seconds_bring_it_through_crf_33(tmp_path):
+    mark = Watermark()
+    clip = [mark.write(frame, MARK_ID) for frame in read_frames(sample_clips().person_a)]
+    with VideoWriter(tmp_path / "small.mp4", 25, clip[0].shape[1::-1]) as writer:
+        for frame in encoded(clip, options={"crf": "33"}):
+            writer.write(frame)
+    assert read_watermark(tmp_path / "small.mp4").mark_id == MARK_ID
 
 
 @pytest.mark.parametrize("wh", [(640, 360), (384, 384), (1280, 720), (240, 426)])
