@@ -34,7 +34,14 @@ from .tracking.people import FaceChoice
 from .tracking.steadying import TrackConfig, TrackedFrame
 from .tracking.tracks import ProgressCallback, tell_progress, track_faces
 from .umeyama import transform_points
-from .video import Time, TimedFrame, read_timed_frames, read_video_info, to_seconds
+from .video import (
+    Time,
+    TimedFrame,
+    describe_damage,
+    read_timed_frames,
+    read_video_info,
+    to_seconds,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -58,18 +65,23 @@ class ExtractionReport:
     people: int = 1  # seen in them, whether their crops were taken or not
     cast: tuple[CastMember, ...] = ()  # those people, where a film shows several
     damaged_s: tuple[float, ...] = ()  # when frames of a film were missing or mended, in seconds
+    doubtful_s: tuple[float, ...] = ()  # when others of its frames may show that damage
+    breaks_off_s: float | None = None  # when its last frame is shown, if its file is cut short
 
     def __post_init__(self) -> None:
-        """Make what JSON knows into the cast again."""
+        """Make tuples, and the cast, of what JSON knows."""
         cast = (one if isinstance(one, CastMember) else CastMember(**one) for one in self.cast)
         object.__setattr__(self, "cast", tuple(cast))
+        for name in ("damaged_s", "doubtful_s"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def __str__(self) -> str:
         text = (
             f"{self.saved} crops from {self.frames} frames in {self.folder}; "
             f"shots: {self.shots}, people: {self.people}"
         )
-        return "\n".join([text, *map(str, self.cast)])
+        damage = describe_damage(self.damaged_s, self.doubtful_s, self.breaks_off_s)
+        return "\n".join([text, *filter(None, [damage]), *map(str, self.cast)])
 
 
 def extract_clip(
@@ -128,7 +140,12 @@ def extract_clip(
     report = _write_crops(tracked, Path(folder), record, consent, Cast(choose))
     if sum(one.crops > 0 for one in report.cast) > 1:
         logger.warning(SEVERAL, clip, folder, "\n".join(map(str, report.cast)))
-    return dataclasses.replace(report, damaged_s=frames.damaged_s)
+    return dataclasses.replace(
+        report,
+        damaged_s=frames.damaged_s,
+        doubtful_s=frames.doubtful_s,
+        breaks_off_s=frames.breaks_off_s,
+    )
 
 
 def extract_faces(

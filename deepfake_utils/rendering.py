@@ -32,6 +32,7 @@ from .video import (
     Time,
     TimedFrame,
     VideoCodec,
+    describe_damage,
     read_timed_frames,
     read_video_info,
     to_seconds,
@@ -61,6 +62,8 @@ class SwapReport:
     notes: tuple[FrameNote, ...]  # every frame that was not swapped whole
     caution: str | None = None  # why the faces are no good: a network that is hardly trained
     damaged_s: tuple[float, ...] = ()  # when the target's frames were missing or mended
+    doubtful_s: tuple[float, ...] = ()  # when others of its frames may show that damage
+    breaks_off_s: float | None = None  # when its last frame is shown, if its file is cut short
 
     @property
     def unchanged(self) -> int:
@@ -70,8 +73,8 @@ class SwapReport:
     def __str__(self) -> str:
         parts = ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.items())
         careful = "" if self.caution is None else f". Careful: {self.caution}"
-        bad = self.damaged_s
-        lost = f"; {len(bad)} damaged in the target, from {bad[0]:.2f} s on" if bad else ""
+        damage = describe_damage(self.damaged_s, self.doubtful_s, self.breaks_off_s)
+        lost = f"; in the target: {damage}" if damage else ""
         return f"{self.frames} frames in {self.path}: {parts}{lost}{careful}"
 
 
@@ -148,8 +151,9 @@ def swap_video(
             writer.write(image, frame.time_s)
         _check_some_swapped(target, outcomes)
     caution = hardly_trained(swapper.model)
+    damage = frames.damaged_s, frames.doubtful_s, frames.breaks_off_s
     report = SwapReport(
-        Path(path), outcomes.total(), dict(outcomes), tuple(notes), caution, frames.damaged_s
+        Path(path), outcomes.total(), dict(outcomes), tuple(notes), caution, *damage
     )
     if report.unchanged:
         logger.warning("%d frames went through unchanged: %s", report.unchanged, report)

@@ -46,8 +46,16 @@ MIME_TYPES = {
     ".avi": "video/avi",
 }
 
-# Thumbnails would add more bytes than all the rest; nothing is asked over the network.
+# Thumbnails would add more bytes than all the rest; nothing is asked over the network. An MP4 is
+# hashed by the megabyte, as C2PA's BMFF-based hash allows, and copied by way of a file: else all of
+# it would be in memory, twice, up to 600 MB. All hashes are in the manifest (no boxes of proofs).
+# Of files with more than one mdat box, which FFmpeg does not write, the library mixes them up.
 _SETTINGS: dict[str, Any] = {
+    "core": {
+        "merkle_tree_chunk_size_in_kb": 1024,
+        "merkle_tree_max_proofs": 0,
+        "backing_store_memory_threshold_in_mb": 1,
+    },
     "builder": {"thumbnail": {"enabled": False}},
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
 }

@@ -449,8 +449,7 @@ class ClipPanel(Panel):
             logger.info("%s holds the faces of this clip already", folder)
             write_consent(folder, consent)
             with reading(self.project.root / "project.json", "what was extracted", ADVICE):
-                known = {"damaged_s": (), **earlier["report"]}
-                return ExtractionReport(folder, **{**known, "damaged_s": tuple(known["damaged_s"])})
+                return ExtractionReport(folder, **earlier["report"])
         choose = None if where is None else FaceChoice("position", where, "shares")
         if like is not None:
             choose = FaceChoice.like(like, self.landmarker)

@@ -229,5 +229,8 @@ def check_clip(path: Path) -> None:
     """
     film = videos_at(path)[0]
     info = read_video_info(film)
-    for _ in read_timed_frames(film, 0.9 * info.duration_s):
+    frames = read_timed_frames(film, 0.9 * info.duration_s)
+    for _ in frames:
         pass
+    if frames.breaks_off_s is not None:
+        raise ValueError(f"expected all of {film}, got an incomplete file; download it again")

@@ -13,7 +13,7 @@ import logging
 import math
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -97,6 +97,7 @@ class _Film:
         self.size_wh = shown_size(self.stream)  # before the first packet: it may change later
         self.tick = tick(self.stream)  # kept, as a closed file does not tell
         self.bad: set[int] = set()  # time stamps of frames that are missing or mended
+        self.doubtful: set[int] = set()  # of those that may have been decoded from such
         self.cut_short = False  # whether the file ended before its last frame
         self._source = self._demux()
         self._ahead = list(itertools.islice(self._source, _AHEAD))
@@ -136,42 +137,46 @@ class _Film:
     def decode(self, packets: Iterable[Packet], start_s: float = -math.inf) -> Iterator[VideoFrame]:
         """Their frames; some of those before `start_s` may be skipped.
 
-        A packet that is damaged costs its own frames; when they would have come goes to `bad`.
+        A packet that is damaged costs its own frames; when they would have come goes to `bad`. When
+        those come that were decoded later, up to the next key frame, goes to `doubtful`.
         """
-        sent: set[int] = set()  # stamps whose frames are still to come
-        broken: int | None = None  # a packet that could not be decoded, until all is well again
-        last = -math.inf
-        begun = cut = False
+        sent: dict[int, int] = {}  # stamp of a frame still to come -> its place in decoding
+        broken: int | None = None  # place of what could not be decoded, until all is well again
+        place, last, cut = 0, -math.inf, False
         for packet in packets:
-            if not begun and not packet.is_keyframe:  # a recording that begins in the middle
-                broken = packet.pts
-            begun = True
+            if not place and not packet.is_keyframe:  # a recording that begins in the middle
+                broken = 0
             early = packet.pts is not None and self.seconds(packet.pts) < start_s - _LEAD_S
             # Often half of the frames are such as no other one builds on: need not be decoded.
             self.stream.codec_context.skip_frame = "NONREF" if early else "DEFAULT"
             if packet.size:
-                last, cut = max(last, packet.dts or 0), packet.is_corrupt
+                place, last, cut = place + 1, max(last, packet.dts or 0), packet.is_corrupt
+                broken = place if cut else broken
             if packet.size and packet.pts is not None and not packet.is_discard and not early:
-                sent.add(packet.pts)
+                sent[packet.pts] = place
                 if packet.is_corrupt:
                     self.bad.add(packet.pts)
             try:
                 frames = packet.decode()
-            except av.error.FFmpegError:
-                broken, frames = packet.pts or 0, []
+            except av.error.FFmpegError:  # of the packet before those that its threads hold
+                broken, frames = place - self.stream.codec_context.delay, []
             for frame in frames:
+                at = sent.get(frame.pts or 0, place)
                 passed = {stamp for stamp in sent if stamp <= (frame.pts or 0)}
-                sent -= passed
-                missing = passed - {frame.pts}
-                if broken is not None:  # else they are such as are never shown
-                    self.bad |= missing
-                    if frame.key_frame and frame.pts is not None and frame.pts > broken:
-                        broken = None
+                for stamp in passed:
+                    del sent[stamp]
                 if frame.is_corrupt and frame.pts is not None:
                     self.bad.add(frame.pts)
+                    broken = at
+                if broken is not None:  # else what is missing is never shown
+                    self.bad |= passed - {frame.pts}
+                    if at > broken and frame.key_frame:
+                        broken = None
+                    elif at > broken and frame.pts is not None:
+                        self.doubtful.add(frame.pts)
                 yield frame
         if broken is not None:
-            self.bad |= sent
+            self.bad |= sent.keys()
         if _has_full_index(self.stream):  # an MP4 may promise more than its file holds
             self.cut_short = cut or self.stream.index_entries[-1].timestamp > last
 
@@ -182,6 +187,7 @@ class _Film:
         # MPEG-TS seeks to any frame, later key frames too; and a key frame may be damaged.
         for back_s in (0.0, 3.0, 30.0, math.inf):
             self.bad.clear()
+            self.doubtful.clear()
             packets = self.seek(max(start_s - back_s, -1.0))
             frames = self._timed(self.decode(packets, start_s - slack_s(self.stream)))
             first = next(frames, None)
@@ -310,6 +316,7 @@ class FilmFrames(Iterator[TimedFrame]):
         self._film = _Film(path)  # here, so that a bad file is reported at once
         self._start_s, self._end_s, self._stride, self._quiet = start_s, end_s, stride, quiet
         self._frames = self._segment()
+        self.breaks_off_s: float | None = None  # when the last frame is shown of a film cut short
 
     def __next__(self) -> TimedFrame:
         """The next frame."""
@@ -324,8 +331,16 @@ class FilmFrames(Iterator[TimedFrame]):
     @property
     def damaged_s(self) -> tuple[float, ...]:
         """When frames were missing or had to be mended, of what was read so far, in seconds."""
+        return self._times(self._film.bad)
+
+    @property
+    def doubtful_s(self) -> tuple[float, ...]:
+        """When others came that may show that damage: up to the next key frame."""
+        return self._times(self._film.doubtful - self._film.bad)
+
+    def _times(self, stamps: set[int]) -> tuple[float, ...]:
         end_s = math.inf if self._end_s is None else self._end_s
-        times = sorted(map(self._film.seconds, self._film.bad))
+        times = sorted(map(self._film.seconds, stamps))
         return tuple(round(time, 6) for time in times if self._start_s <= time < end_s)
 
     def _segment(self) -> Iterator[TimedFrame]:
@@ -349,27 +364,37 @@ class FilmFrames(Iterator[TimedFrame]):
         finally:
             film.container.close()
         if film.cut_short:
-            raise ValueError(
-                f"expected more frames in {film.path}, but its data breaks off at "
-                f"{time_s or 0.0:.2f} s, after reading {found} frames; it is incomplete, download "
-                "it again"
-            )
-        damaged = self.damaged_s
-        if damaged and not self._quiet:
-            _log.warning(
-                "%s: frames damaged or missing: %d, the first at %.2f s",
-                *(film.path, len(damaged), damaged[0]),
-            )
+            self.breaks_off_s = time_s
+        damage = describe_damage(self.damaged_s, self.doubtful_s, self.breaks_off_s)
+        if damage and not self._quiet:
+            _log.warning("%s: %s", film.path, damage)
         if time_s is None:
             raise ValueError(
                 f"expected a video whose frames can be decoded in {film.path}, got none; "
                 "if it is an incomplete download, download it again"
             )
         if not found:
+            advice = "its data breaks off there: download it again" if film.cut_short else ""
             raise ValueError(
                 f"expected a frame between {start_s} s and {end_s or 'the end'} in {film.path}, "
-                f"got none (the nearest is at {time_s:.2f} s); choose a segment inside the clip"
+                f"got none (the nearest is at {time_s:.2f} s); "
+                f"{advice or 'choose a segment inside the clip'}"
             )
+
+
+def describe_damage(
+    damaged_s: Sequence[float], doubtful_s: Sequence[float], breaks_off_s: float | None
+) -> str:
+    """What `FilmFrames` says of a film's damage, in words; "" if there is none."""
+    said = []
+    if damaged_s:
+        said.append(f"frames damaged or missing: {len(damaged_s)}, from {damaged_s[0]:.2f} s on")
+    if doubtful_s:
+        count, first = len(doubtful_s), doubtful_s[0]
+        said.append(f"perhaps damaged, up to the next key frame: {count}, from {first:.2f} s on")
+    if breaks_off_s is not None:
+        said.append(f"the film breaks off at {breaks_off_s:.2f} s; if it is longer, get it again")
+    return "; ".join(said)
 
 
 def read_timed_frames(
@@ -388,7 +413,9 @@ def read_timed_frames(
     Frames are made upright, of square pixels, progressive, and SDR in the colours of BT.709 (a
     matrix that is not stated is taken for that of BT.709 from 720 lines on, else of BT.601). All
     have the size of the first. What is changed, beside rotation, is logged once. A damaged packet
-    costs its own frames: the others come, and `damaged_s` of what is returned says when.
+    costs its own frames: the others come, and `damaged_s` of what is returned says when;
+    `doubtful_s` says which of the others may show it. Of a film that breaks off comes what is
+    there, and `breaks_off_s` says where it ends.
 
     Args:
         start_s: after the clip's first frame: seconds, or text such as "0:02" or "00:00:02.500".
@@ -400,7 +427,7 @@ def read_timed_frames(
         FileNotFoundError: if there is no file at `path`.
         IsADirectoryError: if `path` is a folder.
         ValueError: if the file is no video, the segment or stride makes no sense, or, while
-            iterating, the segment holds no frame or the file breaks off in it.
+            iterating, the segment holds no frame.
     """
     start, end = check_segment(start_s, end_s)
     if stride < 1:
