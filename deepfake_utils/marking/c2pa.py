@@ -144,7 +144,11 @@ def sign_file(
         builder = c2pa.Builder(manifest, context=context)
         for ingredient, stream, mime in _ingredients(origin):
             with stream:
-                builder.add_ingredient(ingredient, mime, stream)
+                try:
+                    builder.add_ingredient(ingredient, mime, stream)
+                except c2pa.C2paError:  # not of the format that its name says, or an old one
+                    stream.seek(0)
+                    builder.add_ingredient(ingredient, SIDECAR, stream)
         if kind == SIDECAR:
             builder.set_no_embed()
         with path.open("rb") as file, signed.open("w+b") as copy:

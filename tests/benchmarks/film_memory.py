@@ -89,9 +89,7 @@ def work(job: str, film: Path, folder: Path, find: bool) -> float:
 def peak(job: str, film: Path, folder: Path, find: bool = False) -> float:
     """Do it in a process of its own; the peak in MiB."""
     command = [sys.executable, __file__, "--job", job, str(film), str(folder)]
-    run = subprocess.run(
-        command + ["--find"] * find, check=True, stdout=subprocess.PIPE, text=True
-    )
+    run = subprocess.run(command + ["--find"] * find, check=True, stdout=subprocess.PIPE, text=True)
     return float(run.stdout.split()[-1])
 
 

@@ -16,6 +16,7 @@ import av
 import cv2
 import numpy as np
 from av.filter import Graph
+from PIL import Image as Pillow
 
 from deepfake_utils.images import Image
 from deepfake_utils.samples import sample_clips
@@ -128,6 +129,7 @@ def write(
     sound: str | None = "aac",
     tracks: int = 1,
     default_track: int = 0,
+    rate: int = RATE,
     aspect: Fraction | None = None,
     stamps: Sequence[int] | None = None,  # in 1/1000 s
     matrix: int = 2,
@@ -136,9 +138,11 @@ def write(
     delay_s: float = 0.0,
     form: str | None = None,
     change: Callable[[int, av.Packet], None] | None = None,
+    before: Callable[[av.container.OutputContainer], list[av.Packet]] | None = None,
 ) -> Path:
-    """Encode pictures and noise."""
+    """Encode pictures and noise; `before` adds other streams before them, with their packets."""
     with av.open(str(path), "w", format=form) as container:
+        first = [] if before is None else before(container)
         video = container.add_stream(codec, rate=FPS, options=options or {})
         video.width, video.height = images[0].shape[1::-1]
         video.pix_fmt = pixels
@@ -149,18 +153,19 @@ def write(
             context.time_base = Fraction(1, 1000)
         if aspect is not None:
             context.sample_aspect_ratio = aspect
-        heard = [container.add_stream(sound, rate=RATE, layout="mono")
+        heard = [container.add_stream(sound, rate=rate, layout="mono")
                  for _ in range(tracks if sound else 0)]  # fmt: skip
         for number, stream in enumerate(heard):
             if tracks > 1:
                 stream.disposition = av.stream.Disposition(int(number == default_track))
         count = 0
-        packets: list[tuple[float, av.Packet]] = []  # when each goes into the file
+        packets = [(0.0, packet) for packet in first]  # when each goes into the file
         for i, image in enumerate([*images, None]):
             frame = None
             if image is not None:
-                frame = av.VideoFrame.from_ndarray(image).reformat(
-                    format=pixels, dst_colorspace=5 if matrix in (2, 5, 6) else 1,
+                depth = "rgb24" if image.dtype == np.uint8 else "rgb48le"
+                frame = av.VideoFrame.from_ndarray(image, depth).reformat(
+                    format=pixels, dst_colorspace={1: 1, 7: 1, 9: 9}.get(matrix, 5),
                     dst_color_range=2 if full else 1, interpolation=0x42002,
                 )  # fmt: skip
                 frame.pts = i + round(delay_s * FPS) if stamps is None else stamps[i]
@@ -172,7 +177,7 @@ def write(
                 count += 1
         for number, stream in enumerate(heard):
             samples = noise(number)
-            size = stream.codec_context.frame_size or 1024
+            size = stream.codec_context.frame_size or (1024 if rate == RATE else len(samples))
             for i in range(0, len(samples), size):
                 chunk = av.AudioFrame.from_ndarray(
                     samples[None, i : i + size], "fltp", layout="mono"
@@ -189,10 +194,9 @@ def write(
 def _fitted(chunk: av.AudioFrame, stream: av.AudioStream) -> av.AudioFrame:
     if stream.codec_context.format.name == "fltp":
         return chunk
-    (made,) = av.AudioResampler(format=stream.codec_context.format.name, layout="mono").resample(
-        chunk
-    )
-    return made
+    context = stream.codec_context
+    resampler = av.AudioResampler(context.format.name, "mono", context.rate)
+    return next(iter(resampler.resample(chunk)))
 
 
 def fields(images: Sequence[Image], top_first: bool) -> list[Image]:
@@ -428,6 +432,122 @@ def _odd(folder: Path, images: list[Image]) -> Film:
     return Film(path, size_wh=(101, 75), picture=lambda i: cv2.resize(i, (101, 75)))
 
 
+# ITU-R BT.2087: linear BT.709 to BT.2020. BT.2100: what a light of 0..1, 1 being 10,000 cd/m2 for
+# PQ and 1,000 for HLG, is as a signal.
+TO_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
+
+
+def _pq(light: np.ndarray) -> np.ndarray:
+    power = light**0.1593017578125
+    return ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375
+
+
+def _hlg(light: np.ndarray) -> np.ndarray:
+    luminance = np.maximum(light @ [0.2627, 0.6780, 0.0593], 1e-6)[..., None]
+    scene = light * luminance ** (1 / 1.2 - 1)
+    logarithm = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-6)) + 0.55991073
+    return np.where(scene <= 1 / 12, np.sqrt(3 * scene), logarithm)
+
+
+def _as_hdr(image: Image, signal: Callable[[np.ndarray], np.ndarray], peak: float) -> np.ndarray:
+    """(H, W, 3) uint16 of BT.2020; white is 203 cd/m2 (BT.2408), or 1 if that is the peak."""
+    light = (image / 255) ** 2.4 @ TO_2020.T * (203 / peak)
+    return np.rint(np.clip(signal(light), 0, 1) * 65535).astype(np.uint16)
+
+
+# Of the 1.6 to 1.9 levels that they are off, making room for highlights takes most: the squares of
+# the number are brighter than what is left as it is.
+_HEVC = {"x265-params": "log-level=error", "crf": "10"}
+
+
+def _hdr(folder: Path, images: list[Image]) -> Film:
+    coded = [_as_hdr(image, _pq, 10_000) for image in images]
+    path = folder / "pq.mp4"
+    write(path, coded, "libx265", "yuv420p10le", options=_HEVC, matrix=9, tags=(9, 16))
+    return Film(path, changed=("HDR (PQ) tone-mapped to SDR",), tolerance=2.0)
+
+
+def _hdr_phone(folder: Path, images: list[Image]) -> Film:
+    """HLG, held upright: turned by its display matrix."""
+    coded = [np.ascontiguousarray(np.rot90(_as_hdr(image, _hlg, 1000))) for image in images]
+    path = folder / "hlg.mov"
+    write(path, coded, "libx265", "yuv420p10le", options=_HEVC, matrix=9, tags=(9, 18))
+    set_display_matrix(path, (0, 1, -1, 0))
+    return Film(path, changed=("HDR (HLG) tone-mapped to SDR",), tolerance=2.0)
+
+
+def _wide_colours(folder: Path, images: list[Image]) -> Film:
+    """SDR of BT.2020, full range."""
+    coded = [_as_hdr(image, lambda light: light ** (1 / 2.4), 203) for image in images]
+    path, options = folder / "bt2020.mkv", {"x265-params": "log-level=error:range=full"}
+    options["crf"] = "10"
+    write(path, coded, "libx265", "yuv420p10le", options=options, matrix=9, full=True, tags=(9, 14))
+    return Film(path, changed=("colours converted from BT.2020 to BT.709",), tolerance=1.5)
+
+
+def _phone_upright(folder: Path, images: list[Image]) -> Film:
+    stored = [np.ascontiguousarray(np.rot90(image)) for image in images]
+    film = _phone(folder, stored)
+    path = film.path.rename(folder / "upright.mp4")
+    return replace(film, path=set_display_matrix(path, (0, 1, -1, 0)))
+
+
+def _telephone(folder: Path, images: list[Image]) -> Film:
+    return Film(write(folder / "8kHz.mov", images, sound="pcm_mulaw", rate=8000))
+
+
+def _three_tracks(folder: Path, images: list[Image]) -> Film:
+    return Film(write(folder / "three.mp4", images, tracks=3, default_track=1), track=1)
+
+
+def _covered(folder: Path, images: list[Image]) -> Film:
+    """As songs and films of shops have it."""
+
+    def before(container: av.container.OutputContainer) -> list[av.Packet]:
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = SIDE, SIDE, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        frame = av.VideoFrame.from_ndarray(255 - images[0]).reformat(format="yuvj420p")
+        frame.pts = 0
+        return cover.encode(frame) + cover.encode(None)
+
+    return Film(write(folder / "cover.mp4", images, before=before))
+
+
+def _sensors(folder: Path, images: list[Image]) -> Film:
+    """Data such as cameras write of their sensors, before the picture."""
+
+    def before(container: av.container.OutputContainer) -> list[av.Packet]:
+        container.add_data_stream("klv")
+        return []
+
+    return Film(write(folder / "sensors.ts", images, before=before))
+
+
+def _pages(suffix: str) -> Callable[[Path, list[Image]], Film]:
+    """Moving pictures of the web."""
+
+    def make(folder: Path, images: list[Image]) -> Film:
+        pages = [Pillow.fromarray(image) for image in images]
+        path = folder / f"pages{suffix}"
+        pages[0].save(path, save_all=True, append_images=pages[1:], duration=1000 // FPS, loop=0)
+        return Film(path)
+
+    return make
+
+
+def _without_suffix(folder: Path, images: list[Image]) -> Film:
+    return Film(write(folder / "x.mkv", images).rename(folder / "no suffix"))
+
+
+def _wrong_suffix(folder: Path, images: list[Image]) -> Film:
+    return Film(write(folder / "y.mkv", images).rename(folder / "wrong.mp4"))
+
+
+def _one_frame(folder: Path, images: list[Image]) -> Film:
+    return Film(write(folder / "one.mp4", images[:1], sound=None), [0])
+
+
 def _named(folder: Path, images: list[Image]) -> Film:
     name = "Ferien 100% #1 %03d Ä 日本 😀 a:b"
     return Film(write(folder / f"{name}.mp4", images))
@@ -458,6 +578,19 @@ KINDS: dict[str, Callable[[Path, list[Image]], Film]] = {
     "sizes change": _sizes,
     "odd sides": _odd,
     "name": _named,
+    "HDR, PQ": _hdr,
+    "HDR, HLG of a phone held upright": _hdr_phone,
+    "BT.2020, SDR, full range": _wide_colours,
+    "varying rate of a phone held upright": _phone_upright,
+    "sound of a telephone": _telephone,
+    "three tracks": _three_tracks,
+    "cover picture first": _covered,
+    "data stream first": _sensors,
+    "GIF": _pages(".gif"),
+    "animated PNG": _pages(".png"),
+    "no suffix": _without_suffix,
+    "wrong suffix": _wrong_suffix,
+    "one frame": _one_frame,
 }
 
 

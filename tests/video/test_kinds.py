@@ -15,6 +15,7 @@ from film_kinds import FPS, KINDS, Film, clock_s, code, known, late_s
 from deepfake_utils.autoencoder import AutoencoderConfig, FaceSwapAutoencoder
 from deepfake_utils.extraction import extract_clip, read_record
 from deepfake_utils.images import Image, Points
+from deepfake_utils.marking.c2pa import read_manifest
 from deepfake_utils.rendering import swap_video
 from deepfake_utils.samples import load_truth, sample_clips
 from deepfake_utils.swapping import SwapConfig, Swapper
@@ -77,6 +78,8 @@ def test_reading(made, images, kind: str, caplog: pytest.LogCaptureFixture) -> N
     errors = [off(image, right) for (image, _), (_, right, _) in zip(read, wanted, strict=True)]
     assert np.mean(errors) < film.tolerance
     assert film.damaged[0] <= len(frames.damaged_s) <= film.damaged[1]
+    assert film.damaged[1] or not frames.doubtful_s
+    assert frames.breaks_off_s is None
     for words in film.changed:  # said once
         assert caplog.text.count(words) == 1
     # A part is what the whole has there, whatever has to be searched for.
@@ -85,6 +88,37 @@ def test_reading(made, images, kind: str, caplog: pytest.LogCaptureFixture) -> N
     if kind != "no stamps":  # without any, nothing can be searched
         assert [each.time_s for each in part] == pytest.approx(times[len(times) // 2 :], abs=1e-3)
         assert off(part[0].image, read[len(times) // 2].image) < 1.0
+
+
+@pytest.mark.parametrize("at", [13, 19, 20])
+@pytest.mark.parametrize(
+    ("name", "codec", "b_frames"),
+    [("x.mp4", "libx264", 0), ("b.mp4", "libx264", 2), ("x.avi", "mpeg4", 0)],
+)
+def test_what_damage_may_have_reached(
+    tmp_path: Path, images: list[Image], name: str, codec: str, b_frames: int, at: int
+) -> None:
+    options = {"g": "10", "bf": str(b_frames), "sc_threshold": "0"}
+    path = film_kinds.write(tmp_path / name, images, codec, sound=None, options=options)
+    whole = {round(time_s * FPS): image for image, time_s in read_timed_frames(path)}
+    with av.open(str(path)) as container:
+        packet = [each for each in container.demux(video=0) if each.size][at]
+    data = bytearray(path.read_bytes())
+    data[packet.pos + packet.size // 2 : packet.pos + packet.size] = bytes(-(-packet.size // 2))
+    path.write_bytes(data)
+    frames = read_timed_frames(path)
+    wrong = {
+        round(time_s * FPS)
+        for image, time_s in frames
+        if off(image, whole[round(time_s * FPS)]) > 0.3
+    }
+    damaged, doubtful = (
+        {round(time_s * FPS) for time_s in each} for each in (frames.damaged_s, frames.doubtful_s)
+    )
+    assert len(damaged) >= 1 and not damaged & doubtful
+    assert wrong <= damaged | doubtful
+    assert max(damaged | doubtful) < at // 10 * 10 + 10  # then a key frame comes
+    assert min(damaged | doubtful) >= at - 3
 
 
 @pytest.mark.slow
@@ -101,6 +135,7 @@ def test_swap_and_extraction(made, tmp_path: Path, tiny: AutoencoderConfig, kind
     assert done.outcomes == {"swapped": len(film.codes)}
     assert film.damaged[0] <= len(done.damaged_s) <= film.damaged[1]
     assert codes_of(path, film) == list(film.codes)
+    assert read_manifest(path).state == "Valid"
     info, source = read_video_info(path), read_video_info(film.path)
     assert (info.width, info.height) == tuple(side + side % 2 for side in film.size_wh)
     assert info.changed == () and info.has_audio == source.has_audio
