@@ -282,9 +282,10 @@ def _cut_out(
     for picture, member in [] if cast is None else cast.settle(places, gallery):
         write_image(folder / PEOPLE / Path(member.picture).name, picture)
         members.append(member)
-    for path in list_images(folder):
-        if path.name not in places:
-            path.unlink()
+    with os.scandir(folder) as there:  # of a long film they are too many for a list
+        for each in there:
+            if each.is_file() and each.name not in places:
+                Path(each).unlink()
     entries.write(folder / FACES_FILE, record, "faces", places)
     shots, people = 1 if cast is None else cast.shots, max(1, len(members))
     counts = total, len(places), total - found, several

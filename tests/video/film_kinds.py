@@ -320,10 +320,13 @@ def _deep(folder: Path, images: list[Image]) -> Film:
 
 def _phone(folder: Path, images: list[Image]) -> Film:
     """What a phone in the dark writes: now and then it waits for light."""
+    return _waiting(folder / "phone.mp4", images)
+
+
+def _waiting(path: Path, images: list[Image]) -> Film:
     gaps = np.random.default_rng(1).choice([33, 34, 50, 67], COUNT)
     stamps = np.concatenate([[0], np.cumsum(gaps)[:-1]])
-    path = write(folder / "phone.mp4", images, stamps=stamps.tolist())
-    return Film(path, times=stamps / 1000)
+    return Film(write(path, images, stamps=stamps.tolist()), times=stamps / 1000)
 
 
 def _two_tracks(folder: Path, images: list[Image]) -> Film:
@@ -487,9 +490,9 @@ def _wide_colours(folder: Path, images: list[Image]) -> Film:
 
 def _phone_upright(folder: Path, images: list[Image]) -> Film:
     stored = [np.ascontiguousarray(np.rot90(image)) for image in images]
-    film = _phone(folder, stored)
-    path = film.path.rename(folder / "upright.mp4")
-    return replace(film, path=set_display_matrix(path, (0, 1, -1, 0)))
+    film = _waiting(folder / "upright.mp4", stored)
+    set_display_matrix(film.path, (0, 1, -1, 0))
+    return film
 
 
 def _telephone(folder: Path, images: list[Image]) -> Film:
