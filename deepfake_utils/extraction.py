@@ -34,14 +34,7 @@ from .tracking.people import FaceChoice
 from .tracking.steadying import TrackConfig, TrackedFrame
 from .tracking.tracks import ProgressCallback, tell_progress, track_faces
 from .umeyama import transform_points
-from .video import (
-    Time,
-    TimedFrame,
-    describe_damage,
-    read_timed_frames,
-    read_video_info,
-    to_seconds,
-)
+from .video import Time, TimedFrame, describe_damage, read_timed_frames, read_video_info, to_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -140,12 +133,8 @@ def extract_clip(
     report = _write_crops(tracked, Path(folder), record, consent, Cast(choose))
     if sum(one.crops > 0 for one in report.cast) > 1:
         logger.warning(SEVERAL, clip, folder, "\n".join(map(str, report.cast)))
-    return dataclasses.replace(
-        report,
-        damaged_s=frames.damaged_s,
-        doubtful_s=frames.doubtful_s,
-        breaks_off_s=frames.breaks_off_s,
-    )
+    damage = {name: getattr(frames, name) for name in ("damaged_s", "doubtful_s", "breaks_off_s")}
+    return dataclasses.replace(report, **damage)
 
 
 def extract_faces(

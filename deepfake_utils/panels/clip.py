@@ -512,6 +512,7 @@ class ClipPanel(Panel):
         """Look at a clip, and if it is one, remember it."""
         clip = dataclasses.replace(clip, path=str(Path(clip.path).absolute()))
         seen = look_at(clip, self.landmarker)
+        check_clip(Path(clip.path))
         self.project.choose_clip(self.person, clip)
         self._seen = (clip, *seen)
         self.refresh()

@@ -219,4 +219,4 @@ def check_clip(path: Path) -> None:
     for _ in frames:
         pass
     if frames.breaks_off_s is not None:
-        raise ValueError(f"expected all of {film}, got an incomplete file; download it again")
+        raise ValueError(f"expected all of {film}, but it is incomplete, download it again")

@@ -374,11 +374,11 @@ class FilmFrames(Iterator[TimedFrame]):
                 "if it is an incomplete download, download it again"
             )
         if not found:
-            advice = "its data breaks off there: download it again" if film.cut_short else ""
+            advice = "choose a segment inside the clip"
+            advice = "it is incomplete, download it again" if film.cut_short else advice
             raise ValueError(
                 f"expected a frame between {start_s} s and {end_s or 'the end'} in {film.path}, "
-                f"got none (the nearest is at {time_s:.2f} s); "
-                f"{advice or 'choose a segment inside the clip'}"
+                f"got none (the nearest is at {time_s:.2f} s); {advice}"
             )
 
 
