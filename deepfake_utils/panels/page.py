@@ -37,7 +37,8 @@ def begin(panel_a: ClipPanel, panel_b: ClipPanel, first: bool = False) -> str:
         ValueError: with a sentence for each thing that is missing.
     """
     if first and attended():
-        raise _stop(panel_a, CHOOSE, GREY)
+        _lead_to(panel_a, CHOOSE, GREY)
+        raise ValueError(CHOOSE)
     problems = {}
     for panel in (panel_a, panel_b):
         who = f"Person {panel.person.upper()}"
@@ -50,16 +51,17 @@ def begin(panel_a: ClipPanel, panel_b: ClipPanel, first: bool = False) -> str:
     if not problems and same_film(panel_a, panel_b):
         problems[panel_b] = f"{SAME}for one of them, or trim each to where its person is seen."
     if problems:
-        raise _stop(next(iter(problems)), "\n".join([*problems.values(), AGAIN]))
+        text = "\n".join([*problems.values(), AGAIN])
+        _lead_to(next(iter(problems)), text)
+        raise ValueError(text)
     return "\n".join(_plan(panel) for panel in (panel_a, panel_b))
 
 
-def _stop(panel: ClipPanel, text: str, colour: str = RED) -> ValueError:
-    """The error to raise, after the page was scrolled to a panel that says the same."""
+def _lead_to(panel: ClipPanel, text: str, colour: str = RED) -> None:
+    """Scroll the page to a panel that says what is to be done."""
     if attended() and has_widgets():
         panel.view.say(f"{text}\n{panel.described}", colour)
         panel.view.focus()
-    return ValueError(text)
 
 
 def _plan(panel: ClipPanel) -> str:
@@ -103,7 +105,9 @@ def check_faces(panel_a: ClipPanel, panel_b: ClipPanel) -> None:
         paths = list_images(folder)
         thumbs.append(read_thumbs(paths[:: len(paths) // COMPARED + 1], record))
     if share_of_twins(thumbs[0], thumbs[1], TWINS) > SAME_SHARE:
-        raise _stop(panel_b, f"{SAME}for one of them.\n{AGAIN}")
+        text = f"{SAME}for one of them.\n{AGAIN}"
+        _lead_to(panel_b, text)
+        raise ValueError(text)
 
 
 def has_answer(panel_a: ClipPanel, panel_b: ClipPanel) -> bool:

@@ -18,7 +18,7 @@ from ..faces import AlignedFace
 from ..images import Image, Points, scale_points
 from ..landmarks import Face, Landmarker, Watcher, watch
 from ..marking.label import draw_label
-from ..marking.watermark import SMALLEST, Watermark, new_mark_id
+from ..marking.watermark import SMALLEST, Watermark, WatermarkConfig, new_mark_id
 from ..swapping import DrawnFace, Layers, Outcome, SwapConfig, Swapped, Swapper
 from ..tracking.people import FaceChoice, FaceFollower
 from ..umeyama import invert, transform_points
@@ -70,7 +70,8 @@ class Preview:
         self, path: str | os.PathLike[str], swapper: Swapper, choose: FaceChoice | None = None
     ) -> None:
         self.path, self._swapper, self._choose = path, swapper, choose
-        self._watermark, self._mark_id = Watermark(), new_mark_id()
+        self._watermark = Watermark(WatermarkConfig(refresh=1))  # each picture stands for itself
+        self._mark_id = new_mark_id()
         # Caches of this object, not of the class: they go when it goes.
         self._frame = lru_cache(FRAMES)(self._read)
         self._found = lru_cache(FACES)(self._find)
