@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Plane = NDArray[np.float32]  # (H, W)
 Luma = NDArray[np.uint8]  # (H, W)
 
-FLAT = 0.45  # levels of 255, root mean square, on smooth ground of middle brightness, with grain
+FLAT = 0.5  # levels of 255, root mean square, on smooth ground of middle brightness, with grain
 _GRAIN = 0.25  # levels a pixel; ground that is smoother than that hides less
 _MASKED = 0.45  # levels for each level a pixel of the weaker slope of a texture, at 180 lines
 _STRONGEST = 3.0  # levels, however busy it is

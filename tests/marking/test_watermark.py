@@ -6,7 +6,6 @@ import pytest
 
 from deepfake_utils.lessons.attacks import ATTACKS, encoded, jpeg, resized, survival, turned
 from deepfake_utils.marking import watermark
-from deepfake_utils.marking.reading import read_watermark
 from deepfake_utils.marking.watermark import (
     ID_BITS,
     KIND,
@@ -15,7 +14,7 @@ from deepfake_utils.marking.watermark import (
     new_mark_id,
 )
 from deepfake_utils.samples import sample_clips
-from deepfake_utils.video import VideoWriter, read_frames
+from deepfake_utils.video import read_frames
 
 MARK_ID = KIND << 32 | 0x12345678
 
@@ -61,13 +60,10 @@ def test_the_mark_comes_through_the_rest(clip, attack):
 
 
 @pytest.mark.slow
-def test_eighteen_seconds_bring_it_through_crf_33(tmp_path):
+def test_eighteen_seconds_bring_it_through_crf_33():
     mark = Watermark()
     clip = [mark.write(frame, MARK_ID) for frame in read_frames(sample_clips().person_a)]
-    with VideoWriter(tmp_path / "small.mp4", 25, clip[0].shape[1::-1]) as writer:
-        for frame in encoded(clip, options={"crf": "33"}):
-            writer.write(frame)
-    assert read_watermark(tmp_path / "small.mp4").mark_id == MARK_ID
+    assert mark.read(encoded(clip, options={"crf": "33"})[::2]).mark_id == MARK_ID
 
 
 @pytest.mark.parametrize("wh", [(640, 360), (384, 384), (1280, 720), (240, 426)])
