@@ -273,7 +273,7 @@ def _cut_out(
         members.append(member)
     with os.scandir(folder) as there:  # of a long film they are too many for a list
         for each in there:
-            if each.is_file() and each.name not in places:
+            if each.name.endswith(".png") and each.name not in places:
                 Path(each).unlink()
     entries.write(folder / FACES_FILE, record, "faces", places)
     shots, people = 1 if cast is None else cast.shots, max(1, len(members))

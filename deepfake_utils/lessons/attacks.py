@@ -175,7 +175,7 @@ def survival(
     """Mark a clip, attack it in all ways, and read each result.
 
     Args:
-        frames: (H, W, 3) RGB uint8 of one size with even sides; the reader adds up to 96.
+        frames: (H, W, 3) RGB uint8 of one size with even sides, which the reader adds up.
         mark_id: 40 bits.
         watermark: None takes the public key.
         attacks: their names.
