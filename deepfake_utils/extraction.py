@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import logging
 import os
+from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from .files import (
 from .images import Image, Points, check_points, list_images, read_image, write_image
 from .landmarks import Landmarker
 from .marking.reading import training_refused
-from .tracking.cast import SEVERAL, Cast, CastMember
+from .tracking.cast import NO_CROP, SEVERAL, Cast, CastMember, Settled
 from .tracking.people import FaceChoice
 from .tracking.steadying import TrackConfig, TrackedFrame
 from .tracking.tracks import ProgressCallback, tell_progress, track_faces
@@ -39,6 +40,7 @@ from .video import Time, TimedFrame, describe_damage, read_timed_frames, read_vi
 logger = logging.getLogger(__name__)
 
 FACES_FILE = "faces.json"
+CROP_NAME = "face_{:06d}.png"  # by the number of its frame
 # What may be wrong where crops have no faces.json.
 _CUT_SHORT = " without faces.json, as an extraction by an older version leaves if it is cut short"
 PEOPLE = "people"  # the folder of their pictures, inside the faces folder
@@ -237,48 +239,60 @@ def _cut_out(
 ) -> ExtractionReport:
     """Write each frame's face, and faces.json; `gallery` is where people's pictures will be."""
     entries = JsonSpool()  # of a long film they are too many to keep
-    places: dict[str, dict[str, int]] = {}  # in which shot each is, and who
-    total = found = several = 0
+    tracks = array("i")  # which track the crop of each frame is of; NO_CROP where there is none
+    found = several = 0
     for number, frame in enumerate(frames):
-        total += 1
+        tracks.append(NO_CROP)
         several += len(frame.seen) > 1
         if cast is not None:
             cast.see(frame)
-            for mixed in range(number - frame.dissolve, number):
-                places.pop(f"face_{mixed:06d}.png", None)
+            _leave_out(tracks, range(max(0, number - frame.dissolve), number), folder)
         if frame.raw is None or frame.points is None:  # what was only bridged is not seen well
             continue
         found += 1
         face = align_face(frame.image, frame.points, record["crop_size"], record["coverage"])
-        name = f"face_{number:06d}.png"
-        path = write_image(folder / name, face.image, png_compression=1)
-        entries[name] = {
+        path = write_image(folder / CROP_NAME.format(number), face.image, png_compression=1)
+        entry = {
             "frame": number,
             "landmarks": np.round(frame.points, 3).tolist(),
             "matrix": face.matrix.tolist(),
             "confidence": round(frame.confidence, 3),
             "sha256": sha256_of(path),
         }
-        places[name] = {} if cast is None else cast.place(frame)
+        tracks[number] = 0 if cast is None else cast.track_of(frame)
+        entries.append(path.name, entry if cast is None else {**entry, "shot": cast.shots})
+    total = len(tracks)
     if not total:
         raise ValueError("expected frames to look for faces in, got none")
-    if not places:
+    if tracks.count(NO_CROP) == total:
         raise ValueError(
             f"expected a face in at least one frame, got none in {total}; use a clip in which one "
             "face is well lit, turned to the camera, and at least a tenth of the frame high"
         )
-    members: list[CastMember] = []
-    for picture, member in [] if cast is None else cast.settle(places, gallery):
+    who = Settled() if cast is None else cast.settle(tracks, gallery)
+    _leave_out(tracks, (n for n, track in enumerate(tracks) if not who.wants(track)), folder)
+    for picture, member in who.members:
         write_image(folder / PEOPLE / Path(member.picture).name, picture)
-        members.append(member)
-    with os.scandir(folder) as there:  # of a long film they are too many for a list
-        for each in there:
-            if each.name.endswith(".png") and each.name not in places:
-                Path(each).unlink()
-    entries.write(folder / FACES_FILE, record, "faces", places)
+
+    def finished(entry: dict[str, Any]) -> dict[str, Any] | None:
+        track = tracks[entry["frame"]]
+        if cast is not None:
+            entry["person"] = who.owner.get(track, 0)
+        return None if track == NO_CROP else entry
+
+    entries.write(folder / FACES_FILE, record, "faces", finished)
+    counts = total, total - tracks.count(NO_CROP), total - found, several
+    members = tuple(member for _, member in who.members)
     shots, people = 1 if cast is None else cast.shots, max(1, len(members))
-    counts = total, len(places), total - found, several
-    return ExtractionReport(folder, *counts, shots, people, tuple(members))
+    return ExtractionReport(folder, *counts, shots, people, members)
+
+
+def _leave_out(tracks: array[int], numbers: Iterable[int], folder: Path) -> None:
+    """Take out the crops of these frames, where they have one."""
+    for number in numbers:
+        if tracks[number] != NO_CROP:
+            (folder / CROP_NAME.format(number)).unlink()
+            tracks[number] = NO_CROP
 
 
 def crop_landmarks(entry: dict[str, Any]) -> Points:

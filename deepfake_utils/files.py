@@ -347,28 +347,28 @@ def write_json(
 
 
 class JsonSpool:
-    """Objects by their names, like a dict, but kept as JSON in a nameless file: for many of them.
+    """Objects with names, one after the other, kept as JSON in a nameless file: for many of them.
 
     spool = JsonSpool()
-    spool["face_000000.png"] = {"frame": 0}
-    spool.write(path, {"version": 1}, "faces", {"face_000000.png": {"person": 1}})
+    spool.append("face_000000.png", {"frame": 0})
+    spool.write(path, {"version": 1}, "faces", lambda entry: {**entry, "person": 1})
     """
 
     def __init__(self) -> None:
         # Open as long as this lives, and gone with it, also if the program is killed.
-        self._file = tempfile.TemporaryFile()
-        self._places: dict[str, int] = {}
+        self._file = tempfile.TemporaryFile("w+", encoding="utf-8")
 
-    def __setitem__(self, name: str, entry: Any) -> None:
-        self._places[name] = self._file.seek(0, os.SEEK_END)
-        self._file.write(json.dumps(entry, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+    def append(self, name: str, entry: Mapping[str, Any]) -> None:
+        """Keep one more."""
+        json.dump([name, entry], self._file, ensure_ascii=False, allow_nan=False)
+        self._file.write("\n")
 
     def write(
         self,
         path: Path,
         record: Mapping[str, Any],
         name: str,
-        more: Mapping[str, Mapping[str, Any]],
+        settle: Callable[[dict[str, Any]], Mapping[str, Any] | None],
     ) -> Path:
         """Write `record` as `write_json` does, with the objects in it as its last value.
 
@@ -376,17 +376,18 @@ class JsonSpool:
             path: the file.
             record: what comes before them; not empty.
             name: of that value.
-            more: for each object that is to be written, what is added to it.
+            settle: makes of each what is written; None leaves it out.
         """
         head = json.dumps(record, ensure_ascii=False, allow_nan=False)[:-1]
         with whole_file(path, durable=True) as part, part.open("w", encoding="utf-8") as file:
             file.write(f"{head}, {json.dumps(name)}: {{")
             comma = ""
-            for each, added in more.items():
-                self._file.seek(self._places[each])
-                entry = {**json.loads(self._file.readline()), **added}
-                file.write(f"{comma}{json.dumps(each)}: {json.dumps(entry, ensure_ascii=False)}")
-                comma = ", "
+            self._file.seek(0)
+            for each, entry in map(json.loads, self._file):
+                done = settle(entry)
+                if done is not None:
+                    file.write(f"{comma}{json.dumps(each)}: {json.dumps(done, ensure_ascii=False)}")
+                    comma = ", "
             file.write("}}\n")
         return path
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from .people import FaceChoice
 from .steadying import TrackedFrame
 
 SAMPLES = 12  # most pictures of a track that are looked at closely
+NO_CROP = -1  # in place of a track
 FEWEST = 3  # frames; what was seen in fewer is no person by itself, but a false or a fleeting face
 PICTURE = 256  # side of a person's picture in pixels
 SEVERAL = (  # the film, the folder, and who is in it
@@ -34,9 +36,9 @@ class Track:
     shot: int  # from 0
     first_s: float  # when they were first seen, in seconds
     frames: int = 0
-    codes: list[NDArray[np.float64]] = field(default_factory=list)
-    picture: Image | None = None  # (256, 256, 3), the largest of those looked at closely
-    size: float = 0.0  # of the face there, pixels
+    looks: int = 0  # how often it was looked at closely
+    codes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))  # their sum, (D,)
+    size: float = 0.0  # of the largest of those faces, whose picture is kept; pixels
     beside: set[int] = field(default_factory=set)  # tracks seen in the same frame
 
 
@@ -70,6 +72,36 @@ class Person:
     picture: Image  # (256, 256, 3) RGB uint8, their largest face
 
 
+@dataclass(frozen=True)
+class Settled:
+    """Who the faces of a film are."""
+
+    # By track, the number of the person; of fleeting faces there is none.
+    owner: dict[int, int] = field(default_factory=dict)
+    wanted: int | None = None  # the person asked for; None is anybody
+    members: tuple[tuple[Image, CastMember], ...] = ()  # people and pictures, if there are several
+
+    def wants(self, track: int) -> bool:
+        """Whether a crop of that track was asked for."""
+        return self.wanted in (None, self.owner.get(track, 0))
+
+
+class _Pictures:
+    """Pictures (256, 256, 3) by number, in a nameless file, as a film may have many shots."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()
+
+    def __setitem__(self, number: int, picture: Image) -> None:
+        self._file.seek(number * 3 * PICTURE**2)
+        self._file.write(picture.tobytes())
+
+    def __getitem__(self, number: int) -> Image:
+        self._file.seek(number * 3 * PICTURE**2)
+        data = np.frombuffer(self._file.read(3 * PICTURE**2), np.uint8)
+        return data.reshape(PICTURE, PICTURE, 3)
+
+
 class Cast:
     """Notes who is seen, frame by frame.
 
@@ -81,6 +113,7 @@ class Cast:
         self.shots = 0
         self.tracks: dict[int, Track] = {}
         self._choose = choose or FaceChoice()
+        self._pictures = _Pictures()
 
     def see(self, frame: TrackedFrame) -> None:
         """Note a frame; to be called for each, in order."""
@@ -91,63 +124,58 @@ class Cast:
             track.beside |= numbers - {number}
             track.frames += 1
             # More closely at first, then less and less often: short and long tracks get their due.
-            due = round(1.6 ** len(track.codes)) + 1
-            if track.frames < due or len(track.codes) == SAMPLES:
+            due = round(1.6**track.looks) + 1
+            if track.frames < due or track.looks == SAMPLES:
                 continue
-            track.codes.append(face_embedder()(frame.image, points))
+            track.codes = track.codes + face_embedder()(frame.image, points)
+            track.looks += 1
             size = float(np.ptp(points[:, 1]))
             if size > track.size:
                 track.size = size
-                track.picture = align_face(frame.image, points, PICTURE).image
+                self._pictures[number] = align_face(frame.image, points, PICTURE).image
 
-    def place(self, frame: TrackedFrame) -> dict[str, int]:
-        """In which shot, from 1, and track the face followed in the frame seen last is."""
-        track = next(number for number, found in frame.seen if found is frame.raw)
-        return {"shot": self.shots, "person": track}
+    def track_of(self, frame: TrackedFrame) -> int:
+        """The number of the track of the face that is followed in a frame."""
+        return next(number for number, found in frame.seen if found is frame.raw)
 
-    def settle(
-        self, entries: dict[str, dict[str, Any]], folder: Path
-    ) -> Iterator[tuple[Image, CastMember]]:
-        """Name the person of each crop, and leave out those whom nobody asked for.
+    def settle(self, tracks: Sequence[int], folder: Path) -> Settled:
+        """Say who is who, and whose crops were asked for.
 
         By position the person of the first crop was asked for, by reference the one most like it.
 
         Args:
-            entries: name of a crop -> its entry for faces.json, with what `place` said of it. In
-                place of the track comes the person's number; crops of others are taken out.
+            tracks: of each frame's crop, as `track_of` gave it; NO_CROP where there is none.
             folder: where the people's pictures will be.
-
-        Returns:
-            Each person's picture, (256, 256, 3), and what is known of them; none if there is one.
         """
         people = self.people()
         owner = {track: one.number for one in people for track in one.tracks}
-        for entry in entries.values():
-            entry["person"] = owner.get(entry["person"], 0)
-        wanted = self._wanted(people, [entry["person"] for entry in entries.values()])
-        for name in [n for n, entry in entries.items() if entry["person"] != wanted]:
-            if wanted is not None:
-                del entries[name]
+        crops = Counter(owner[track] for track in tracks if track in owner)
+        wanted = self._wanted(people, crops)
+        members = []
         for one in people if len(people) > 1 else ():
-            crops = sum(entry["person"] == one.number for entry in entries.values())
             shots, path = tuple(shot + 1 for shot in one.shots), folder / f"person_{one.number}.png"
-            yield (
-                one.picture,
-                CastMember(one.number, one.first_s, shots, one.frames, crops, str(path)),
-            )
+            taken = crops[one.number] if wanted in (None, one.number) else 0
+            member = CastMember(one.number, one.first_s, shots, one.frames, taken, str(path))
+            members.append((one.picture, member))
+        return Settled(owner, wanted, tuple(members))
 
-    def _wanted(self, people: Sequence[Person], crops: Sequence[int]) -> int | None:
-        """The number of the person asked for, None for anybody; `crops` has each crop's person."""
-        choose, taken = self._choose, [number for number in crops if number]
-        if choose.by == "size" or not taken:
+    def _wanted(self, people: Sequence[Person], crops: Counter[int]) -> int | None:
+        """The number of the person asked for, None for anybody.
+
+        Args:
+            people: all there are.
+            crops: how many each has, by their numbers, whoever has the first crop first.
+        """
+        choose = self._choose
+        if choose.by == "size" or not crops:
             return None
         if choose.by == "position":
-            return taken[0]
+            return next(iter(crops))
         if isinstance(choose.embed, FaceCode | IdentityModel) and choose.reference is not None:
             reference = np.asarray(choose.reference, np.float64)
             known = {one.number: self._mean(one.tracks) for one in people}
-            return min(set(taken), key=lambda number: cosine_distance(known[number], reference))
-        return Counter(taken).most_common(1)[0][0]
+            return min(crops, key=lambda number: cosine_distance(known[number], reference))
+        return crops.most_common(1)[0][0]
 
     def people(self) -> tuple[Person, ...]:
         """Who was seen so far, in the order of their first appearance.
@@ -155,7 +183,7 @@ class Cast:
         The two groups of tracks that are most alike are joined again and again, as long as their
         mean codes are near enough and nobody of one was seen beside somebody of the other.
         """
-        groups = [[number] for number, track in self.tracks.items() if track.codes]
+        groups = [[number] for number, track in self.tracks.items() if track.looks]
         apart = self._apart(groups)
         while len(groups) > 1:
             one, other = sorted(divmod(int(apart.argmin()), len(groups)))
@@ -173,7 +201,8 @@ class Cast:
 
     def _mean(self, group: Sequence[int]) -> NDArray[np.float64]:
         """Mean code of tracks, each by how often it was looked at."""
-        return np.mean([code for number in group for code in self.tracks[number].codes], axis=0)
+        total = np.sum([self.tracks[number].codes for number in group], axis=0)
+        return np.asarray(total / sum(self.tracks[number].looks for number in group))
 
     def _apart(self, groups: Sequence[Sequence[int]], one: int | None = None) -> NDArray[Any]:
         """How far the codes of groups are apart, (G, G), or of group `one` from all, (G,).
@@ -191,14 +220,12 @@ class Cast:
 
     def _person(self, number: int, group: Sequence[int]) -> Person:
         tracks = [self.tracks[each] for each in group]
-        largest = max(tracks, key=lambda track: track.size).picture
-        if largest is None:
-            raise ValueError("expected tracks with pictures")
+        largest = max(group, key=lambda each: self.tracks[each].size)
         return Person(
             number,
             tuple(group),
             tuple(sorted({track.shot for track in tracks})),
             min(track.first_s for track in tracks),
             self._frames(group),
-            largest,
+            self._pictures[largest],
         )

@@ -49,7 +49,7 @@ def write_part(path: Path, side: int) -> Path:
 
 def repeat(part: Path, path: Path, seconds: float) -> Path:
     """Write the packets of a film again and again, until it lasts so long."""
-    last: dict[int, int] = {}
+    last: dict[int, float] = {}
     with av.open(str(path), "w") as film:
         for turn in range(math.ceil(seconds / PART_S)):
             with av.open(str(part)) as source:
@@ -58,7 +58,9 @@ def repeat(part: Path, path: Path, seconds: float) -> Path:
                 for packet in source.demux():
                     moved = round(turn * PART_S / packet.time_base)
                     # Sound overlaps a little where the parts meet.
-                    if not packet.size or packet.dts + moved <= last.get(packet.stream.index, -1):
+                    if not packet.size or packet.dts + moved <= last.get(
+                        packet.stream.index, -math.inf
+                    ):
                         continue
                     packet.pts, packet.dts = packet.pts + moved, packet.dts + moved
                     if packet.pts * packet.time_base >= seconds:
