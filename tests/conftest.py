@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import uuid
@@ -23,6 +24,12 @@ from deepfake_utils.faces import align_face
 from deepfake_utils.marking.signer import FOLDER_VARIABLE
 from deepfake_utils.samples import load_truth, sample_clips, sample_consent
 from deepfake_utils.video import read_frames
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts_arrive() -> None:
+    """A shell's `&` has its programs, and theirs, ignore SIGINT, which some tests send."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

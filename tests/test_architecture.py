@@ -224,7 +224,7 @@ def test_the_core_is_thin_and_the_package_small():
     lines = {name: lines_of_code(name) for name in SOURCES}
     core = [count for name, count in lines.items() if FILES[name].parent == PACKAGE]
     assert sum(core) <= 2730
-    assert sum(lines.values()) <= 14100
+    assert sum(lines.values()) <= 14120
 
 
 def test_settings_cannot_be_changed_behind_ones_back():

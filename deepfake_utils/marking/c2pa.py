@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..consent import ConsentNote
-from ..files import parse_json, reading
+from ..files import parse_json, reading, sha256_of
 from .label import DISCLOSURE
 from .signer import Signer
 from .xmp import SWAPPED
@@ -141,6 +141,8 @@ def sign_file(
     signed = path.with_name(f"{path.name}.signed")
     try:
         context = c2pa.Context.from_dict(_SETTINGS, signer=_c2pa_signer(signer))
+        if kind == SIDECAR:
+            manifest = {**manifest, "assertions": [*manifest["assertions"], _hash_of(path)]}
         builder = c2pa.Builder(manifest, context=context)
         for ingredient, stream, mime in _ingredients(origin):
             with stream:
@@ -151,10 +153,10 @@ def sign_file(
                     builder.add_ingredient(ingredient, SIDECAR, stream)
         if kind == SIDECAR:
             builder.set_no_embed()
+            return bytes(builder.sign(kind, io.BytesIO(), io.BytesIO()))
         with path.open("rb") as file, signed.open("w+b") as copy:
             made = builder.sign(kind, file, copy)
-        if kind != SIDECAR:
-            signed.replace(path)
+        signed.replace(path)
     except c2pa.C2paError as error:
         raise OSError(
             f"expected to sign what is written, got {error}; nothing is written: check the "
@@ -163,6 +165,16 @@ def sign_file(
     finally:
         signed.unlink(missing_ok=True)
     return bytes(made)
+
+
+def _hash_of(path: Path) -> dict[str, Any]:
+    """The assertion that binds a manifest to all bytes of a file beside it (c2pa.hash.data).
+
+    Made here, as the library would read all of the file into memory for it.
+    """
+    digest = bytes.fromhex(sha256_of(path))
+    data = {"name": "the file", "alg": "sha256", "hash": list(digest), "pad": []}
+    return {"label": "c2pa.hash.data", "data": data}
 
 
 def try_signer(signer: Signer) -> None:

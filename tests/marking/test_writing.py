@@ -144,6 +144,34 @@ def test_a_manifest_moved_to_another_file_is_noticed(tmp_path, frames, suffix):
     assert any("another file" in each for each in found.contradictions)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_signing_takes_no_memory_for_the_film(tmp_path, suffix):
+    film = tmp_path / f"long{suffix}"
+    size = 96 << 20
+    with film.open("wb") as file:
+        file.write((16).to_bytes(4, "big") + b"ftypisom" + bytes(4))
+        file.write(size.to_bytes(4, "big") + b"mdat")
+        file.truncate(16 + size)
+    code = """if True:
+        import re, sys
+        from pathlib import Path
+        from deepfake_utils.marking.c2pa import Origin, describe, mime_type, sign_file, try_signer
+        from deepfake_utils.marking.signer import local_signer
+        def peak():
+            return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+        signer, film = local_signer(), Path(sys.argv[1])
+        try_signer(signer)
+        before = peak()
+        note = describe(film.suffix, 1, False, Origin())
+        sign_file(film, mime_type(film), note, signer, Origin())
+        print((peak() - before) // 1024)
+    """
+    run = subprocess.run([sys.executable, "-c", code, str(film)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) < 24  # MiB
+
+
 def test_metadata_stripped_the_watermark_still_tells(tmp_path, frames):
     path = write_video(tmp_path / "v.mp4", frames)
     (tmp_path / "copy").mkdir()

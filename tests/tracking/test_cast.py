@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from deepfake_utils.faces import mean_face
 from deepfake_utils.images import read_image, write_image
 from deepfake_utils.samples import load_truth, sample_clips
 from deepfake_utils.tracking import identity
-from deepfake_utils.tracking.cast import CastMember
+from deepfake_utils.tracking.cast import PICTURE, Cast, CastMember
 from deepfake_utils.tracking.identity import FaceCode, cosine_distance
 from deepfake_utils.tracking.people import FaceChoice
+from deepfake_utils.tracking.steadying import TrackedFrame
 from deepfake_utils.video import VideoWriter, read_frames
 
 SHOT = 12  # frames
@@ -190,3 +192,24 @@ def test_damaged_numbers_are_not_loaded(tmp_path, monkeypatch):
 def test_a_picture_without_a_face_is_told(tmp_path):
     with pytest.raises(ValueError, match="picture: expected a face, got none"):
         FaceChoice.like(np.zeros((64, 64, 3), np.uint8), lambda frame: [])
+
+
+def test_a_film_of_many_shots_takes_little_memory():
+    frames, truth = sample("a", 0, 4)
+    cast = Cast()
+
+    def see(numbers):
+        for number in numbers:
+            face, points = frames[number % 4], truth[number % 4]
+            seen = ((number, points),)
+            cast.see(TrackedFrame(face, number / 25.0, points, points, "found", True, seen=seen))
+            cast.see(TrackedFrame(face, number / 25.0, points, points, "found", False, seen=seen))
+
+    see(range(5))
+    tracemalloc.start()
+    see(range(5, 105))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(cast.tracks) == 105
+    assert grown < 105 * 4096
+    np.testing.assert_array_equal(cast.people()[0].picture.shape, (PICTURE, PICTURE, 3))
