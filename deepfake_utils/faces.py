@@ -8,6 +8,7 @@ what is drawn on it can be put back.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -196,13 +197,19 @@ def inner_face_mask(
     return np.asarray(inside)
 
 
-def feature_mask(landmarks: Points, size_hw: tuple[int, int], reach: int = 1) -> Mask:
+def feature_mask(
+    landmarks: Points,
+    size_hw: tuple[int, int],
+    reach: int = 1,
+    parts: Iterable[slice] = (RIGHT_EYE, LEFT_EYE, MOUTH),
+) -> Mask:
     """Where the face itself changes: the hulls of both eyes and of the mouth, grown.
 
     Args:
         landmarks: (68, 2), (x, y) in pixels of the mask.
         size_hw: height and width of the mask in pixels.
         reach: how far they grow on all sides, in pixels.
+        parts: whose hulls, as slices of the landmarks.
 
     Returns:
         (H, W) float32, 0 or 1.
@@ -212,7 +219,7 @@ def feature_mask(landmarks: Points, size_hw: tuple[int, int], reach: int = 1) ->
     """
     landmarks = check_points(landmarks, 68, "landmarks")
     mask = np.zeros(size_hw, np.float32)
-    for part in (RIGHT_EYE, LEFT_EYE, MOUTH):
+    for part in parts:
         hull = cv2.convexHull(landmarks[part].astype(np.float32))
         cv2.fillConvexPoly(mask, np.rint(hull).astype(np.int32), 1.0)
     square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)

@@ -13,7 +13,7 @@ import torch
 
 from .autoencoder import IDENTITIES, FaceSwapAutoencoder, Identity
 from .compositing.blending import Blend, edge_fade, paste_face, sharpen
-from .compositing.colour import ColourMatch, match_colour
+from .compositing.colour import ColourMatch, keep_whites, match_colour
 from .compositing.grain import add_grain, soften
 from .compositing.occlusion import visible
 from .consent import SWAP
@@ -58,6 +58,9 @@ class SwapConfig(Settings):
     forehead: float = setting(0.2, "how far the mask reaches above the brows", slider=(0, 1, 0.05))
     learned_mask: bool = setting(True, "use the network's own mask, if it draws one")
     colour: ColourMatch = setting("lab", "how the drawn face gets the frame's colours")
+    whites: float = setting(
+        0.7, "how light eyes and teeth stay where colours are darkened", least=0, most=1
+    )
     blend: Blend = setting("alpha", "how the drawn face is laid over the frame")
     sharpness: float = setting(
         0.3, "0 is as drawn, 1 strong, below 0 blurred", least=-1, most=5, slider=(-1, 2, 0.1)
@@ -254,7 +257,9 @@ class Swapper:
         filmed = np.asarray(cv2.resize(face.image, wh, interpolation=cv2.INTER_CUBIC), np.uint8)
         small = cv2.resize(mask, wh, interpolation=cv2.INTER_AREA)
         if config.colour != "none":
-            image = match_colour(image, filmed, small, config.colour)
+            matched = match_colour(image, filmed, small, config.colour)
+            points = scale_points(face.landmarks, len(image) / len(face.image))
+            image = keep_whites(matched, image, filmed, small, points, config.whites)
         if config.grain > 0.0:
             image = soften(image, filmed, small, face.matrix_for(len(image)))
         image = sharpen(image, config.sharpness, len(image) / 64.0)

@@ -223,8 +223,8 @@ def test_files_are_short_enough_to_read(name):
 def test_the_core_is_thin_and_the_package_small():
     lines = {name: lines_of_code(name) for name in SOURCES}
     core = [count for name, count in lines.items() if FILES[name].parent == PACKAGE]
-    assert sum(core) <= 2730
-    assert sum(lines.values()) <= 14120
+    assert sum(core) <= 2745
+    assert sum(lines.values()) <= 14170
 
 
 def test_settings_cannot_be_changed_behind_ones_back():

@@ -16,9 +16,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..images import Image, Mask, check_image, check_one_of
+from ..faces import feature_mask
+from ..images import Image, Mask, Points, check_image, check_one_of
+from ..landmarks import LEFT_EYE, MOUTH, RIGHT_EYE
 
 ColourMatch = Literal["lab", "covariance", "histogram", "none"]
+WHITES = 0.001  # share of the picture that whites must have to count fully
+WHITES_REACH = 0.03  # how far they are looked for beyond the hulls, as a share of the side
 
 
 def match_colour(face: Image, reference: Image, mask: Mask, how: ColourMatch = "lab") -> Image:
@@ -105,6 +109,56 @@ def _held_back(
     excess = np.float32(white / max(float(room), 1e-3))
     bent = np.float32(white) * share / (1.0 + (excess - 1.0) * share)
     return np.where(above > 0.0, bent, above)
+
+
+def keep_whites(
+    matched: Image, drawn: Image, filmed: Image, skin: Mask, points: Points, share: float = 1.0
+) -> Image:
+    """Give eyes and teeth back the lightness that matching the skin's took from them.
+
+    A light face that is put into a dark one is darkened by as much as its skin is lighter. The
+    whites of the eyes and teeth are as light in one as in the other, and would go grey. They are
+    what is lighter and less coloured than the skin in and around the eyes' and the mouth's hulls.
+    They become as light as they were drawn, but no lighter than the film's own whites there; where
+    the film shows none, nothing changes.
+
+    Args:
+        matched: (H, W, 3) RGB uint8, what `match_colour` made of `drawn`.
+        drawn: same shape.
+        filmed: same shape, the face that it is put over.
+        skin: (H, W) float in 0..1, where the face is.
+        points: (68, 2), the face's landmarks in pixels of these pictures.
+        share: how much of the lightness comes back, 0..1.
+
+    Returns:
+        (H, W, 3) RGB uint8.
+    """
+    if not skin.any():
+        return matched
+    labs = [
+        cv2.cvtColor(image.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
+        for image in (matched, drawn, filmed)
+    ]
+    means = [np.average(lab.reshape(-1, 3), axis=0, weights=skin.ravel()) for lab in labs]
+    ours, theirs = (_whiteness(lab, mean) for lab, mean in zip(labs[1:], means[1:], strict=True))
+    lightness, reach = labs[0][..., 0], max(1, round(WHITES_REACH * len(drawn)))
+    for parts in ((RIGHT_EYE, LEFT_EYE), (MOUTH,)):
+        inside = feature_mask(points, skin.shape, reach, parts)
+        inside = cv2.GaussianBlur(inside, (0, 0), reach / 2)
+        known = theirs * inside
+        sure = share * min(1.0, float(known.sum()) / (WHITES * skin.size))
+        if sure > 0.0:
+            white = np.float32(np.average(labs[2][..., 0], weights=known))
+            lift = np.minimum(labs[1][..., 0], white) - lightness
+            lightness += np.float32(sure) * ours * inside * np.maximum(lift, 0.0)
+    return _to_8_bits(cv2.cvtColor(labs[0], cv2.COLOR_LAB2RGB))
+
+
+def _whiteness(lab: NDArray[np.float32], skin: NDArray[np.floating]) -> NDArray[np.float32]:
+    """How much lighter and less coloured than the skin (3,) each pixel is, (H, W) in 0..1."""
+    colour = np.linalg.norm(lab[..., 1:], axis=2) / max(float(np.linalg.norm(skin[1:])), 1.0)
+    less = np.clip((0.8 - colour) / 0.6, 0.0, 1.0)
+    return np.asarray(less * np.clip((lab[..., 0] - skin[0]) / 15.0, 0.0, 1.0), np.float32)
 
 
 def _match_covariance(face: Image, reference: Image, weight: NDArray[np.float32]) -> Image:

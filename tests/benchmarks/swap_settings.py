@@ -33,6 +33,8 @@ VARIANTS = {
     "colours by mean and spread in Lab": ({"colour": "lab"}, {}),
     "colours by covariance": ({"colour": "covariance"}, {}),
     "colours by histogram": ({"colour": "histogram"}, {}),
+    "eyes and teeth as matched": ({"whites": 0.0}, {}),
+    "eyes and teeth as light as drawn": ({"whites": 1.0}, {}),
     "alpha blending": ({"blend": "alpha"}, {}),
     "pyramid blending": ({"blend": "pyramid"}, {}),
     "Poisson blending": ({"blend": "poisson"}, {}),

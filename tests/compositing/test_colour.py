@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from deepfake_utils.compositing.colour import match_colour
+from deepfake_utils.compositing.colour import keep_whites, match_colour
+from deepfake_utils.faces import feature_mask, mean_face
+from deepfake_utils.landmarks import LEFT_EYE, RIGHT_EYE
 
 
 def smooth(rng, size=96, cells=6):
@@ -101,3 +103,49 @@ def test_histograms_become_equal(rng):
 def test_an_unknown_way_says_so(picture):
     with pytest.raises(ValueError, match=r"how: expected one of .*'covariance'.*, got 'magic'"):
         match_colour(picture, picture, np.ones((64, 64), np.float32), "magic")
+
+
+def face_with_eyes(skin, white):
+    """A flat face (96, 96) with light eyes in the hulls of the landmarks, and its landmarks."""
+    points = mean_face(96, 0.75)
+    face = np.full((96, 96, 3), skin, np.uint8)
+    for part in (RIGHT_EYE, LEFT_EYE):
+        cv2.fillConvexPoly(face, cv2.convexHull(np.int32(points[part].round())), white)
+    inside = feature_mask(points, (96, 96), 0, (RIGHT_EYE, LEFT_EYE)) > 0
+    return face, points, inside
+
+
+LIGHT, DARK = (214, 170, 150), (96, 62, 48)
+
+
+def matched_and_kept(drawn, filmed, points, share=1.0):
+    mask = np.ones((96, 96), np.float32)
+    matched = match_colour(drawn, filmed, mask)
+    return matched, keep_whites(matched, drawn, filmed, mask, points, share)
+
+
+def test_eyes_of_a_light_face_stay_white_in_a_dark_one():
+    drawn, points, eyes = face_with_eyes(LIGHT, (236, 234, 230))
+    filmed, _, _ = face_with_eyes(DARK, (200, 198, 195))
+    filmed[20:90:2] = np.clip(filmed[20:90:2].astype(int) - 6, 0, 255)  # spread of its own
+    matched, kept = matched_and_kept(drawn, filmed, points)
+    away = feature_mask(points, (96, 96), 8) == 0
+    assert np.array_equal(kept[away], matched[away])
+    assert matched[eyes].mean() + 10 < kept[eyes].mean() <= 200
+    half = matched_and_kept(drawn, filmed, points, 0.5)[1][eyes].mean()
+    assert matched[eyes].mean() + 5 < half < kept[eyes].mean() - 5
+
+
+def test_whites_stay_as_matched_where_the_film_shows_none_or_is_lighter():
+    drawn, points, _ = face_with_eyes(LIGHT, (236, 234, 230))
+    shut, _, _ = face_with_eyes(DARK, DARK)
+    matched, kept = matched_and_kept(drawn, shut, points)
+    assert np.abs(kept.astype(int) - matched).max() <= 1
+    dark, _, _ = face_with_eyes(DARK, (200, 198, 195))
+    matched, kept = matched_and_kept(dark, drawn, points)
+    assert np.abs(kept.astype(int) - matched).max() <= 1
+
+
+def test_whites_without_a_face_are_left_alone(picture):
+    nothing = np.zeros((64, 64), np.float32)
+    assert keep_whites(picture, picture, picture, nothing, mean_face(64, 0.75)) is picture
