@@ -130,6 +130,19 @@ def test_with_an_encoder_rate_of_zero_the_way_to_the_code_stays(crops, tiny):
         assert torch.equal(value, before[name]) == fixed, name
 
 
+def test_the_texture_has_a_rate_of_its_own(crops, tiny):
+    textured = dataclasses.replace(tiny, shuffled_output=True, texture=24)
+    moved = []
+    for rate in (1.0, 20.0):
+        config = TrainConfig(steps=2, warmup_steps=0, texture_rate=rate, precision="float32")
+        trainer = Trainer(FaceSwapAutoencoder(textured), *batches(crops, 32), config, "cpu")
+        for _ in trainer.run():
+            pass
+        now = dict(trainer.model.named_parameters())
+        moved.append(float(now["decoders.A.texture"].detach().abs().max()))  # they begin at 0
+    assert moved[1] > 10 * moved[0] > 0
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3])
 def test_such_a_run_resumes_exactly(crops, tiny, tmp_path, share):
     config = TrainConfig(steps=8, warmup_steps=1, encoder_rate=share, precision="float32")
@@ -149,7 +162,11 @@ def test_such_a_run_resumes_exactly(crops, tiny, tmp_path, share):
 
 
 def test_a_few_steps_teach_it_two_people(crops):
-    assert recipe("sharp", "pretrained").encoder_rate < recipe("sharp").encoder_rate
+    gently, fully = recipe("sharp", "pretrained"), recipe("sharp")
+    assert gently.encoder_rate < fully.encoder_rate
+    assert gently.learning_rate < fully.learning_rate
+    rates = [each.learning_rate * each.texture_rate for each in (gently, fully)]
+    assert rates[0] == pytest.approx(rates[1])
     scores = {}
     for name in ("pretrained", "scratch"):
         network = FaceSwapAutoencoder(preset("sharp", 128))

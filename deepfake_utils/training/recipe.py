@@ -50,6 +50,9 @@ class TrainConfig(Settings):
         most=1,
         slider=(0, 1, 0.05),
     )
+    texture_rate: float = setting(
+        5.0, "times the learning rate for the picture of the skin in each decoder", above=0.0
+    )
     mask: float = setting(
         0.5, "weight of the mask's error, if the network draws one", least=0, slider=(0, 1, 0.05)
     )
@@ -83,7 +86,9 @@ def recipe(preset: Preset, start: Start = "scratch") -> TrainConfig:
     """Settings that suit a network of `autoencoder.preset`.
 
     The large network's loss runs away at the small one's learning rate. What came pretrained is
-    kept up to the code, as two people alone would teach it again who they are.
+    kept up to the code, as two people alone would teach it again who they are, and learns slowly
+    beyond it: the more it fits these two, the less it draws B with what A does. Only the pictures
+    of the skin, which are theirs alone, learn as fast as ever.
 
     Args:
         preset: the network's name.
@@ -100,7 +105,7 @@ def recipe(preset: Preset, start: Start = "scratch") -> TrainConfig:
     if preset not in recipes:
         raise ValueError(f"expected a preset of {sorted(recipes)}, got {preset!r}")
     if start == "pretrained":
-        return replace(recipes[preset], encoder_rate=0.0)
+        return replace(recipes[preset], learning_rate=4e-4, texture_rate=25.0, encoder_rate=0.0)
     return recipes[preset]
 
 

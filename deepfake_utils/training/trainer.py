@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ROLES: tuple[Role, Role] = ("target", "source")  # A is in the video, B's face is put there
-TEXTURE_RATE = 5.0  # times the learning rate, as a pixel of it is seen by few pixels of a batch
 
 
 class StepResult(NamedTuple):
@@ -125,7 +124,8 @@ class Trainer:
         groups: dict[float, list[torch.nn.Parameter]] = {}
         early = {id(w) for part in (encoder.down, encoder.to_code) for w in part.parameters()}
         for name, weight in self.model.named_parameters():
-            own = TEXTURE_RATE if name.endswith(".texture") else 1.0
+            # A pixel of a texture is seen by few pixels of a batch.
+            own = self.config.texture_rate if name.endswith(".texture") else 1.0
             own = share if id(weight) in early else own
             weight.requires_grad_(own > 0.0)
             if own > 0.0:
