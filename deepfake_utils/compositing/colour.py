@@ -133,17 +133,29 @@ def keep_whites(
     Returns:
         (H, W, 3) RGB uint8.
     """
-    if not skin.any():
+    # Only what lies around eyes and mouth is looked at: the rest costs time and stays.
+    reach = max(1, round(WHITES_REACH * len(drawn)))
+    (left, top), (right, bottom) = (
+        end(np.rint(points[RIGHT_EYE.start :]).astype(int), axis=0) for end in (np.min, np.max)
+    )
+    box = tuple(
+        slice(max(0, low - 2 * reach), max(0, high + 2 * reach + 1))
+        for low, high in ((top, bottom), (left, right))
+    )
+    weight = skin[box]
+    if share <= 0.0 or not weight.any():
         return matched
     labs = [
-        cv2.cvtColor(image.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
+        cv2.cvtColor(image[box].astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
         for image in (matched, drawn, filmed)
     ]
-    means = [np.average(lab.reshape(-1, 3), axis=0, weights=skin.ravel()) for lab in labs]
+    means = [np.average(lab.reshape(-1, 3), axis=0, weights=weight.ravel()) for lab in labs]
+    if means[0][0] >= means[1][0]:  # not darkened
+        return matched
     ours, theirs = (_whiteness(lab, mean) for lab, mean in zip(labs[1:], means[1:], strict=True))
-    lightness, reach = labs[0][..., 0], max(1, round(WHITES_REACH * len(drawn)))
+    lightness = labs[0][..., 0]
     for parts in ((RIGHT_EYE, LEFT_EYE), (MOUTH,)):
-        inside = feature_mask(points, skin.shape, reach, parts)
+        inside = feature_mask(points, skin.shape, reach, parts)[box]
         inside = cv2.GaussianBlur(inside, (0, 0), reach / 2)
         known = theirs * inside
         sure = share * min(1.0, float(known.sum()) / (WHITES * skin.size))
@@ -151,7 +163,9 @@ def keep_whites(
             white = np.float32(np.average(labs[2][..., 0], weights=known))
             lift = np.minimum(labs[1][..., 0], white) - lightness
             lightness += np.float32(sure) * ours * inside * np.maximum(lift, 0.0)
-    return _to_8_bits(cv2.cvtColor(labs[0], cv2.COLOR_LAB2RGB))
+    kept = matched.copy()
+    kept[box] = _to_8_bits(cv2.cvtColor(labs[0], cv2.COLOR_LAB2RGB))
+    return kept
 
 
 def _whiteness(lab: NDArray[np.float32], skin: NDArray[np.floating]) -> NDArray[np.float32]:
