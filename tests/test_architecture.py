@@ -224,7 +224,7 @@ def test_the_core_is_thin_and_the_package_small():
     lines = {name: lines_of_code(name) for name in SOURCES}
     core = [count for name, count in lines.items() if FILES[name].parent == PACKAGE]
     assert sum(core) <= 2745
-    assert sum(lines.values()) <= 14170
+    assert sum(lines.values()) <= 14290
 
 
 def test_settings_cannot_be_changed_behind_ones_back():

@@ -46,6 +46,7 @@ class Checkpoint:
     optimizer: Tensors = field(default_factory=dict)  # "<parameter index>.<name>", {} if none
     history: torch.Tensor | None = None  # (N, 3) float64: step, loss of A, loss of B
     extra: dict[str, Any] = field(default_factory=dict)  # settings and state, plain JSON values
+    adversary: Tensors = field(default_factory=dict)  # `Adversary.state`, {} if none
 
     @property
     def unfinished(self) -> bool:
@@ -98,6 +99,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Pat
         "model": checkpoint.model.state_dict(),
         "average": checkpoint.average,
         "optimizer": checkpoint.optimizer,
+        "adversary": checkpoint.adversary,
         "history": {} if checkpoint.history is None else {"rows": checkpoint.history},
     }
     tensors = {
@@ -136,7 +138,8 @@ def load_checkpoint(
     """
     where = pick_device(device)
     tensors, header = read_tensors(Path(path), FORMAT, where)
-    groups: dict[str, Tensors] = {"model": {}, "average": {}, "optimizer": {}, "history": {}}
+    names = ("model", "average", "optimizer", "adversary", "history")
+    groups: dict[str, Tensors] = {name: {} for name in names}
     advice = "use an earlier checkpoint, or another file"
     with reading(Path(path), "weights that fit the network described there", advice):
         for name, tensor in tensors.items():
@@ -158,7 +161,8 @@ def load_checkpoint(
             ConsentNote(n["sha256"], tuple(n["bases"]), n.get("swaps", True) is True) for n in notes
         )
     history = groups["history"].get("rows")
-    return Checkpoint(model, step, groups["average"], groups["optimizer"], history, extra)
+    average, optimizer = groups["average"], groups["optimizer"]
+    return Checkpoint(model, step, average, optimizer, history, extra, groups["adversary"])
 
 
 def _check_size(config: AutoencoderConfig, weights: Tensors, largest_side: int) -> None:

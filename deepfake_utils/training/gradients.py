@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -12,7 +13,9 @@ from torch import nn
 from ..autoencoder import FaceSwapAutoencoder
 from ..dataset import Batch
 from ..devices import is_out_of_memory
+from ..files import Tensors
 from ..losses import face_loss
+from .discriminator import Adversary
 from .recipe import TrainConfig
 
 if TYPE_CHECKING:
@@ -28,8 +31,8 @@ class _Losses(nn.Module):
         super().__init__()
         self.model, self.config, self.dtype = model, config, dtype
 
-    def forward(self, a: Batch, b: Batch) -> torch.Tensor:
-        """Losses of A and of B, (2,) float32."""
+    def forward(self, a: Batch, b: Batch) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Losses of A and of B, (2,) float32, and the faces drawn of each, (B, 3, S, S)."""
         network = self.model.config
         points = (a.points, b.points) if network.landmarks else (None, None)
         with torch.autocast(a.warped.device.type, self.dtype, enabled=self.dtype != torch.float32):
@@ -47,7 +50,7 @@ class _Losses(nn.Module):
                 off = (picture[:, 3:].float() - batch.mask).abs().mean()
                 loss = loss + self.config.mask * off
             losses.append(loss)
-        return torch.stack(losses)
+        return torch.stack(losses), [picture[:, :3] for picture in drawn]
 
 
 class Gradients:
@@ -62,6 +65,7 @@ class Gradients:
 
     Attributes:
         pieces: into how many parts each batch is cut because memory does not hold it whole.
+        adversary: asks for faces that look real, if the run is to have sharp ones.
     """
 
     def __init__(
@@ -77,14 +81,21 @@ class Gradients:
         self.device = self.weights[0].device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
         self.pieces = 1
+        sharp = config.sharpness == "adversarial"
+        self.adversary = Adversary(self.device) if sharp else None
         self._losses: nn.Module = _Losses(model, config, dtype)
         if accelerator is not None:
             self._losses = accelerator.prepare_model(self._losses)
         if config.compile != "off":
             self._losses = cast(nn.Module, torch.compile(self._losses, mode=config.compile))
 
-    def __call__(self, a: Batch, b: Batch) -> tuple[float, float, float]:
+    def __call__(self, a: Batch, b: Batch, adversarial: float = 0.0) -> tuple[float, float, float]:
         """Fill the weights' `grad`.
+
+        Args:
+            a: faces of A.
+            b: faces of B.
+            adversarial: weight of the adversary's penalty; 0 leaves the adversary as it is.
 
         Returns:
             The losses of A and of B, and the size of the gradient (its Euclidean norm).
@@ -92,7 +103,7 @@ class Gradients:
         Raises:
             MemoryError: if even single faces do not fit into memory.
         """
-        while (losses := self._accumulate(a, b)) is None:
+        while (losses := self._accumulate(a, b, adversarial)) is None:
             self._cut_batches(min(len(a.warped), len(b.warped)))
         if self.accelerator is not None and self.accelerator.num_processes > 1:
             losses = self.accelerator.reduce(losses, "mean")
@@ -101,9 +112,9 @@ class Gradients:
         loss_a, loss_b, size = torch.cat([losses, norm[None].to(losses)]).tolist()
         return loss_a, loss_b, size
 
-    def _accumulate(self, a: Batch, b: Batch) -> torch.Tensor | None:
+    def _accumulate(self, a: Batch, b: Batch, adversarial: float) -> torch.Tensor | None:
         """Gradients of a batch, a piece at a time; None where memory did not suffice."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self._forget()
         total = torch.zeros(2, device=self.device)
         wholes = torch.tensor([len(a.warped), len(b.warped)], device=self.device)
         pairs = zip(cut_batch(a, self.pieces), cut_batch(b, self.pieces), strict=True)
@@ -111,8 +122,15 @@ class Gradients:
             for number, pair in enumerate(pairs, 1):
                 share = torch.tensor([len(part.warped) for part in pair], device=self.device)
                 with self._apart(number < self.pieces):
-                    losses = self._losses(*pair) * (share / wholes)
-                    self.scaler.scale(losses.sum()).backward()
+                    losses, drawn = self._losses(*pair)
+                    losses = losses * (share / wholes)
+                    asked = losses
+                    if self.adversary is not None and adversarial > 0.0:
+                        penalties = self.adversary.penalties(drawn, pair)
+                        asked = losses + adversarial * penalties * (share / wholes)
+                    self.scaler.scale(asked.sum()).backward()
+                if self.adversary is not None and adversarial > 0.0:
+                    self.adversary.learn(drawn, pair, share / wholes)
                 total += losses.detach()
         except RuntimeError as error:
             if not is_out_of_memory(error):
@@ -126,6 +144,35 @@ class Gradients:
             return None
         return total
 
+    def state(self) -> dict[str, Any]:
+        """Plain values that going on exactly needs, beside `adversary_state`."""
+        return {"scaler": self.scaler.state_dict(), "pieces": self.pieces}
+
+    def adversary_state(self) -> Tensors:
+        """What the adversary has learned, {} without one."""
+        return {} if self.adversary is None else self.adversary.state()
+
+    def take_up(self, saved: Mapping[str, Any], adversary: Tensors) -> None:
+        """Go on from a `state` and an `adversary_state`, which a run without one passes over.
+
+        Raises:
+            KeyError: if something is missing.
+            RuntimeError: if the adversary's weights are those of another network.
+            ValueError: if its optimiser's numbers are.
+        """
+        scaler = dict(saved["scaler"])  # empty where no scaler was needed
+        if self.scaler.is_enabled() and scaler:
+            self.scaler.load_state_dict(scaler)
+        self.pieces = int(saved["pieces"])
+        if self.adversary is not None and adversary:
+            self.adversary.take_up(adversary)
+
+    def _forget(self) -> None:
+        """Leave no gradient behind."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.adversary is not None:
+            self.adversary.optimizer.zero_grad(set_to_none=True)
+
     def _apart(self, unfinished: bool) -> contextlib.AbstractContextManager[Any]:
         """Keep processes from exchanging gradients that are not complete yet."""
         if unfinished and self.accelerator is not None:
@@ -136,7 +183,7 @@ class Gradients:
 
     def _cut_batches(self, faces: int) -> None:
         """Halve the pieces that batches are worked through in."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self._forget()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if self.pieces >= faces:
@@ -157,6 +204,12 @@ class Gradients:
         """Let the optimiser take its step."""
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.adversary is not None:
+            if self.accelerator is not None and self.accelerator.num_processes > 1:
+                for weight in self.adversary.network.parameters():
+                    if weight.grad is not None:
+                        weight.grad = self.accelerator.reduce(weight.grad, "mean")
+            self.adversary.optimizer.step()
 
     def drop(self, loss_is_finite: bool) -> bool:
         """Forget gradients that are not finite.
@@ -165,7 +218,7 @@ class Gradients:
             True if that is nothing to worry about: a float16 run finds the scale of its gradients
             by letting them run over now and then.
         """
-        self.optimizer.zero_grad(set_to_none=True)
+        self._forget()
         if not self.scaler.is_enabled():
             return False
         scale = self.scaler.get_scale()

@@ -11,6 +11,7 @@ from ..autoencoder import Preset
 from ..devices import Precision
 from ..settings import Settings, setting
 
+Sharpness = Literal["plain", "adversarial"]
 Start = Literal["pretrained", "scratch"]
 Compile = Literal["off", "default", "reduce-overhead"]  # the last uses CUDA graphs
 
@@ -43,6 +44,13 @@ class TrainConfig(Settings):
         slider=(0, 1, 0.05),
     )
     edges: float = setting(0.0, "weight of the error of fine edges", least=0, slider=(0, 3, 0.1))
+    sharpness: Sharpness = setting(
+        "plain",
+        "adversarial: in its last third, a second network asks for faces that look real; for a GPU",
+    )
+    adversarial: float = setting(
+        0.05, "weight of what that network says", above=0.0, slider=(0.005, 0.5, 0.005)
+    )
     encoder_rate: float = setting(
         1.0,
         "share of the learning rate for the encoder up to the code; 0 leaves it as it began",
@@ -77,9 +85,23 @@ class TrainConfig(Settings):
             passed: share of the run's time that has passed, 0..1; None: the share of its `steps`.
         """
         rise = min(1.0, step / max(1, self.warmup_steps))
-        share = step / self.steps if passed is None else passed
-        fall = 0.5 * (1.0 + math.cos(math.pi * min(1.0, share)))
+        share = self._passed(step, passed)
+        fall = 0.5 * (1.0 + math.cos(math.pi * share))
         return self.learning_rate * rise * (self.final_rate + (1 - self.final_rate) * fall)
+
+    def adversarial_at(self, step: int, passed: float | None = None) -> float:
+        """Weight of the adversary at `step`: it rises from 0 in the last third of the run.
+
+        Args:
+            step: counted from 1.
+            passed: as for `rate_at`.
+        """
+        if self.sharpness == "plain":
+            return 0.0
+        return self.adversarial * min(1.0, max(0.0, self._passed(step, passed) * 12.0 - 8.0))
+
+    def _passed(self, step: int, passed: float | None) -> float:
+        return min(1.0, step / self.steps if passed is None else passed)
 
 
 def recipe(preset: Preset, start: Start = "scratch") -> TrainConfig:

@@ -148,9 +148,10 @@ class Trainer:
             return self._step()
 
     def _step(self) -> StepResult:
+        adversarial = self.config.adversarial_at(self.step + 1, self._time_passed)
         for _ in range(self.config.max_skips + 1):
             a, b = self._next(self.batches_a, "A"), self._next(self.batches_b, "B")
-            loss_a, loss_b, norm = self.gradients(a, b)
+            loss_a, loss_b, norm = self.gradients(a, b, adversarial)
             if math.isfinite(loss_a + loss_b + norm):
                 break
             self._ahead.clear()
@@ -285,17 +286,17 @@ class Trainer:
         """Everything that going on exactly where the run is needs."""
         extra = {
             "train": dataclasses.asdict(self.config),
-            "scaler": self.gradients.scaler.state_dict(),
             "scores": self.scores,
             "caution": self._caution,
-            "pieces": self.gradients.pieces,
+            **self.gradients.state(),
             "positions": [self._position(self.batches_a, "A"), self._position(self.batches_b, "B")],
         }
         if self.clock.minutes is not None:
             extra |= {"minutes": self.clock.minutes, "spent_s": self.clock.spent_s}
         history = torch.tensor(self.history, dtype=torch.float64).reshape(-1, 3)
-        moments = optimizer_tensors(self.optimizer)
-        return Checkpoint(self.model, self.step, self.average.state_dict(), moments, history, extra)
+        average, moments = self.average.state_dict(), optimizer_tensors(self.optimizer)
+        adversary = self.gradients.adversary_state()
+        return Checkpoint(self.model, self.step, average, moments, history, extra, adversary)
 
     def save(self, store: CheckpointStore) -> Path:
         """Write a checkpoint that `start_or_resume` and `Trainer.resume` continue from.
@@ -367,10 +368,8 @@ class Trainer:
         if saved.step:
             load_optimizer(self.optimizer, saved.optimizer)
         extra = saved.extra
-        scaler = dict(extra["scaler"])  # empty where no scaler was needed
-        if self.gradients.scaler.is_enabled() and scaler:
-            self.gradients.scaler.load_state_dict(scaler)
-        self.step, self.gradients.pieces = saved.step, int(extra["pieces"])
+        self.gradients.take_up(extra, saved.adversary)
+        self.step = saved.step
         self.clock.minutes = extra.get("minutes")  # none: the run goes by steps
         self.clock.spent_s = float(extra.get("spent_s", 0.0))
         if self.clock.minutes is not None:

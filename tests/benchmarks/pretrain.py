@@ -124,13 +124,25 @@ class Conditioned(nn.Module):
 class Scenes:
     """The rendered faces, and batches of (one person's face, another person's in that scene)."""
 
-    def __init__(self, folder, size, held=16):
-        """`held`: so many scenes are kept out of training."""
+    def __init__(self, folder, size, held=16, people=None, laid=True, alone=0.1):
+        """Read a folder of `pretraining_set.py`.
+
+        Args:
+            folder: where it is.
+            size: of the pictures that are learned from, pixels.
+            held: so many scenes are kept out of training.
+            people: so many of them are used; None: all.
+            laid: whether a face shown lies where the features of the one asked for truly are.
+            alone: share of faces that are asked for as themselves.
+        """
         images, points, truth, person, scene = (
             np.load(folder / f"{name}.npy", mmap_mode="r")
             for name in ("images", "points", "truth", "person", "scene")
         )
         self.images, self.person, self.size = images, np.array(person), size
+        self.lays, self.alone = laid, alone
+        if people is not None:
+            self.person[self.person >= people] = -1
         self.truth = np.array(truth)
         self.points = torch.from_numpy((self.truth + 0.5) / images.shape[1] * 2.0 - 1.0)
         self.planes = _planes(folder, points, images.shape[1])
@@ -142,9 +154,9 @@ class Scenes:
         self.held, self.groups = groups[:held], groups[held:]
         self.config = preset("quick", size)
 
-    def draw(self, rng, count, groups=None, alone=0.1):
+    def draw(self, rng, count, groups=None, alone=None):
         """Rows (inputs, targets) of the arrays; a share `alone` is asked for itself."""
-        groups = groups or self.groups
+        groups, alone = groups or self.groups, self.alone if alone is None else alone
         pairs = []
         for _ in range(count):
             group = groups[rng.integers(len(groups))]
@@ -156,7 +168,7 @@ class Scenes:
         """Face `first` (M, M, 3), its inner features where those of face `second` truly are."""
         matrix = umeyama(self.truth[first][INNER], self.truth[second][INNER])
         image = np.asarray(self.images[first])
-        if first == second:
+        if first == second or not self.lays:
             return image
         size = image.shape[1::-1]
         return cv2.warpAffine(
@@ -275,6 +287,99 @@ def ship(folder, name):
     print(path, path.stat().st_size, sha256_of(path))
 
 
+@torch.inference_mode()
+def look(average, held, path):
+    """Draw faces of scenes held out; a picture of some, and PSNR inside the faces in dB."""
+    with torch.autocast("cpu", torch.bfloat16):
+        drawn = torch.cat([average(held[0][i : i + 16], held[4][i : i + 16])[0]
+                           for i in range(0, len(held[0]), 16)]).float()  # fmt: skip
+    grid = torch.cat([held[0][:8], held[1][:8], drawn[:8]])
+    grid = (grid * 255).byte().unflatten(0, (3, 8)).permute(0, 3, 1, 4, 2).flatten(0, 1)
+    cv2.imwrite(path, grid.flatten(1, 2).numpy()[..., ::-1])
+    return masked_psnr(drawn, held[1], held[3])
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How to pretrain; the command line has most of it."""
+
+    minutes: float = 70.0
+    steps: int | None = None  # instead of the minutes
+    batch_size: int = 32
+    rate: float = 1.2e-3
+    edges: float = 1.0
+    alike: float = ALIKE_WEIGHT
+    vary: bool = True  # colours, blur, noise and covers of what is shown
+
+
+def train(scenes, model, plan, out, before=0):
+    """Train, tell how it goes, and write `out`.pt and `out`.png; gives the averaged network."""
+    model = model.to(memory_format=torch.channels_last).train()
+    average = copy.deepcopy(model).eval().requires_grad_(False)
+    own = {"people.weight": 4.0, "decoder.texture": 5.0}  # times the learning rate
+    dense = [(name, p) for name, p in model.named_parameters() if name != "textures.weight"]
+    groups = [{"params": [p], "share": own.get(name, 1.0)} for name, p in dense]
+    optimizer = torch.optim.Adam(groups, lr=0, betas=(0.9, 0.99), fused=True)
+    painter = torch.optim.SparseAdam(model.textures.parameters(), betas=(0.9, 0.99))
+    face = mean_face(scenes.size, scenes.config.coverage)
+    lie = torch.from_numpy((face + 0.5) / scenes.size * 2.0 - 1.0).float()
+    kept = [p for name, p in average.named_parameters() if name != "textures.weight"]
+    average.textures = model.textures  # too large to copy, and each row changes seldom
+    held_rng = np.random.default_rng(1)
+    held = scenes.batch(scenes.draw(held_rng, 64, scenes.held, 0.0), held_rng, vary=False)
+    began, step, losses, told = time.monotonic(), 0, [], 0.0
+
+    def save():
+        state = {"config": scenes.config, "average": average.state_dict(), "step": step,
+                 "before": before}  # fmt: skip
+        torch.save(state, f"{out}.pt")
+
+    def share():
+        spent = (time.monotonic() - began) / (60 * plan.minutes)
+        return spent if plan.steps is None else step / plan.steps
+
+    while (passed := share()) < 1.0:
+        rng = np.random.default_rng([7, step])
+        rows = scenes.draw(rng, plan.batch_size)
+        inputs, target, weight, _, who, points = scenes.batch(rows, rng, plan.vary)
+        with torch.autocast("cpu", torch.bfloat16):
+            drawn, places, codes = model(inputs.contiguous(memory_format=torch.channels_last), who)
+            some = slice(0, len(codes) // 2)
+            seen = target[some].clone()
+            seen = spoil(seen, rng) if plan.vary else seen
+            same = unlike(
+                codes[some], model.encode(seen.contiguous(memory_format=torch.channels_last))
+            )
+        loss = face_loss(drawn, target, weight, 0.5, plan.edges)
+        off = place_error(places, points, lie)
+        optimizer.zero_grad(set_to_none=True)
+        painter.zero_grad(set_to_none=True)
+        (loss + PLACE_WEIGHT * off + plan.alike * same).backward()
+        nn.utils.clip_grad_norm_([p for _, p in dense], 1.0)
+        rate = plan.rate * min(1.0, (step + 1) / 300)
+        rate *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * passed))
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["share"]
+        painter.param_groups[0]["lr"] = rate * 10.0
+        optimizer.step()
+        painter.step()
+        step += 1
+        with torch.no_grad():
+            keep = min(0.999, step / (step + 10))
+            for mean, (_, now) in zip(kept, dense, strict=True):
+                mean.lerp_(now, 1 - keep)
+        losses.append((loss.item(), off.item(), same.item()))
+        if time.monotonic() - told > 120:
+            told = time.monotonic()
+            score = look(average, held, f"{out}.png")
+            loss, off, same = np.mean(losses[-300:], axis=0)
+            print(f"{passed:.3f} step {step} loss {loss:.4f} places {off:.4f} codes {same:.4f} "
+                  f"held {score:.2f} dB", flush=True)  # fmt: skip
+            save()
+    save()
+    return average
+
+
 def main():
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -298,69 +403,8 @@ def main():
         saved = torch.load(arguments.folder / f"{arguments.name}.pt", weights_only=False)
         model.load_state_dict(with_newcomers(saved["average"], len(model.people.weight)))
         before = saved["before"] + saved["step"]
-    model = model.to(memory_format=torch.channels_last).train()
-    average = copy.deepcopy(model).eval().requires_grad_(False)
-    own = {"people.weight": 4.0, "decoder.texture": 5.0}  # times the learning rate
-    dense = [(name, p) for name, p in model.named_parameters() if name != "textures.weight"]
-    groups = [{"params": [p], "share": own.get(name, 1.0)} for name, p in dense]
-    optimizer = torch.optim.Adam(groups, lr=0, betas=(0.9, 0.99), fused=True)
-    painter = torch.optim.SparseAdam(model.textures.parameters(), betas=(0.9, 0.99))
-    face = mean_face(scenes.size, scenes.config.coverage)
-    lie = torch.from_numpy((face + 0.5) / scenes.size * 2.0 - 1.0).float()
-    kept = [p for name, p in average.named_parameters() if name != "textures.weight"]
-    average.textures = model.textures  # too large to copy, and each row changes seldom
-    held_rng = np.random.default_rng(1)
-    held = scenes.batch(scenes.draw(held_rng, 64, scenes.held, 0.0), held_rng, vary=False)
-    began, step, losses, told = time.monotonic(), 0, [], 0.0
-
-    def save():
-        state = {"config": scenes.config, "average": average.state_dict(), "step": step,
-                 "before": before}  # fmt: skip
-        torch.save(state, arguments.folder / f"{arguments.name}.pt")
-
-    while (passed := (time.monotonic() - began) / (60 * arguments.minutes)) < 1.0:
-        rng = np.random.default_rng([7, step])
-        rows = scenes.draw(rng, arguments.batch_size)
-        inputs, target, weight, _, who, points = scenes.batch(rows, rng)
-        with torch.autocast("cpu", torch.bfloat16):
-            drawn, places, codes = model(inputs.contiguous(memory_format=torch.channels_last), who)
-            some = slice(0, len(codes) // 2)
-            seen = spoil(target[some].clone(), rng).contiguous(memory_format=torch.channels_last)
-            same = unlike(codes[some], model.encode(seen))
-        loss = face_loss(drawn, target, weight, 0.5, arguments.edges)
-        off = place_error(places, points, lie)
-        optimizer.zero_grad(set_to_none=True)
-        painter.zero_grad(set_to_none=True)
-        (loss + PLACE_WEIGHT * off + ALIKE_WEIGHT * same).backward()
-        nn.utils.clip_grad_norm_([p for _, p in dense], 1.0)
-        rate = arguments.rate * min(1.0, (step + 1) / 300)
-        rate *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * passed))
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["share"]
-        painter.param_groups[0]["lr"] = rate * 10.0
-        optimizer.step()
-        painter.step()
-        step += 1
-        with torch.no_grad():
-            keep = min(0.999, step / (step + 10))
-            for mean, (_, now) in zip(kept, dense, strict=True):
-                mean.lerp_(now, 1 - keep)
-        losses.append((loss.item(), off.item(), same.item()))
-        if time.monotonic() - told > 120:
-            told = time.monotonic()
-            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-                out = torch.cat([average(held[0][i : i + 16], held[4][i : i + 16])[0]
-                                 for i in range(0, 64, 16)]).float()  # fmt: skip
-            score = masked_psnr(out, held[1], held[3])
-            loss, off, same = np.mean(losses[-300:], axis=0)
-            print(f"{passed:.3f} step {step} loss {loss:.4f} places {off:.4f} codes {same:.4f} "
-                  f"held {score:.2f} dB", flush=True)  # fmt: skip
-            save()
-            grid = torch.cat([held[0][:8], held[1][:8], out[:8]])
-            grid = (grid * 255).byte().unflatten(0, (3, 8)).permute(0, 3, 1, 4, 2).flatten(0, 1)
-            cv2.imwrite(str(arguments.folder / f"{arguments.name}.png"),
-                        grid.flatten(1, 2).numpy()[..., ::-1])  # fmt: skip
-    save()
+    plan = Plan(arguments.minutes, None, arguments.batch_size, arguments.rate, arguments.edges)
+    train(scenes, model, plan, arguments.folder / arguments.name, before)
     ship(arguments.folder, arguments.name)
 
 

@@ -593,7 +593,7 @@ def test_a_step_that_fails_has_not_been_made(crops, tiny, where, monkeypatch):
     list(broken.run(3))
     with monkeypatch.context() as patch:
         if where == "gradients":
-            patch.setattr(broken.gradients, "_accumulate", lambda a, b: 1 / 0)
+            patch.setattr(broken.gradients, "_accumulate", lambda a, b, adversarial: 1 / 0)
         else:
             patch.setattr(broken.batches_b._order, "draw", lambda position: 1 / 0)
         for _ in range(2):
