@@ -49,7 +49,7 @@ class TrainConfig(Settings):
         "adversarial: in its last third, a second network asks for faces that look real; for a GPU",
     )
     adversarial: float = setting(
-        0.05, "weight of what that network says", above=0.0, slider=(0.005, 0.5, 0.005)
+        0.1, "weight of what that network says", above=0.0, slider=(0.005, 0.5, 0.005)
     )
     encoder_rate: float = setting(
         1.0,
