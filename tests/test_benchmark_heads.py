@@ -27,6 +27,7 @@ def test_equal_seeds_give_equal_pictures(model):
     assert drawn[0][0].dtype == np.uint8
 
 
+@pytest.mark.slow
 def test_landmarks_lie_in_the_picture(model):
     does = Performance(3, 2.0)
     for frame in range(0, does.frames, 10):
@@ -36,6 +37,7 @@ def test_landmarks_lie_in_the_picture(model):
         assert (points < 95).all()
 
 
+@pytest.mark.slow
 def test_same_performance_gives_two_people_the_same_roll(model):
     does = Performance(4, 2.0)
     for frame in range(0, does.frames, 10):

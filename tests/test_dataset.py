@@ -266,6 +266,7 @@ def test_making_batches_leaves_the_programs_own_chance_alone(face_set):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_workers_change_light_independently_and_end_with_their_batches(face_set):
     dataset = FaceDataset(face_set, 32, augment=photometric_augment())
     batches = endless_batches(dataset, 8, STILL, "cpu", workers=2)

@@ -114,6 +114,7 @@ def test_package_data_comes_with_its_licences():
     assert {f"deepfake_utils/data/{path}" for path in wanted} <= data_files()
 
 
+@pytest.mark.slow
 def test_wheel_contains_the_package_data(tmp_path):
     source = tmp_path / "source"
     shutil.copytree(

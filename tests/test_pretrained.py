@@ -161,6 +161,7 @@ def test_such_a_run_resumes_exactly(crops, tiny, tmp_path, share):
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_few_steps_teach_it_two_people(crops):
     gently, fully = recipe("sharp", "pretrained"), recipe("sharp")
     assert gently.encoder_rate < fully.encoder_rate

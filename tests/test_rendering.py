@@ -264,6 +264,7 @@ def test_of_two_people_only_the_chosen_one_is_changed(tmp_path, model, clip):
         assert changed.any() and not changed[:, 120:].any()
 
 
+@pytest.mark.slow
 def test_layers_put_together_give_the_swap(tmp_path, tiny, clip):
     model = FaceSwapAutoencoder(dataclasses.replace(tiny, image_size=64))
     swapper = Swapper(model, true_landmarker(missing=(2,)), UNCOVERED, "cpu")

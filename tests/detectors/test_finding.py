@@ -113,6 +113,7 @@ def test_a_face_at_every_roll_is_right(landmarker: MeshLandmarker, number: int) 
 
 
 @pytest.mark.parametrize("followed", [True, False])
+@pytest.mark.slow
 def test_a_profile_is_right_or_not_found(landmarker: MeshLandmarker, followed: bool) -> None:
     faces = TRUTH["profile.mp4"]  # of every third frame; the first looks ahead
     eyes = np.linalg.norm(faces[0, 45] - faces[0, 36])

@@ -1,4 +1,4 @@
-"""pytest tests/marking/test_note_figures.py: figures and GIFs of swapped faces say what they are."""
+"""pytest tests/marking/test_note_figures.py: figures and GIFs of swapped faces are marked."""
 
 import cv2
 import numpy as np

@@ -80,6 +80,7 @@ def clock(tmp_path_factory):
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl answers for the server")
+@pytest.mark.slow
 def test_a_time_stamp_outlives_the_certificate(tmp_path, frame, clock):
     url, certificate, asked = clock
     key, chain, root = make_chain(datetime.timedelta(seconds=4))

@@ -139,6 +139,7 @@ def test_a_manifest_moved_to_another_file_is_noticed(tmp_path, frames, suffix):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.slow
 def test_signing_takes_no_memory_for_the_film(tmp_path, suffix):
     film = tmp_path / f"long{suffix}"
     size = 96 << 20
@@ -269,6 +270,7 @@ def test_without_c2pa_nothing_is_written(tmp_path, frames, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_detector_for_everybody(tmp_path, frames):
     marked = write_picture(tmp_path / "p.png", frames[0])
     changed = tmp_path / "changed.png"

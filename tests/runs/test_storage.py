@@ -493,6 +493,7 @@ save(number + 1)
 """
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_loses_at_most_the_save_it_hit(tmp_path):
     run = subprocess.run(
         [sys.executable, "-c", KILLS, str(tmp_path), "30"],

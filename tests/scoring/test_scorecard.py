@@ -224,6 +224,7 @@ def test_a_box_is_seen(moving, right):
     assert card(boxes, moving)["seam"].value > right["seam"].value + 1.0
 
 
+@pytest.mark.slow
 def test_without_a_truth_there_is_less_to_say(moving):
     alone = score_swap(moving[0], moving[0], config=ALONE, caution="hardly trained")
     assert alone.notes[0] == "Careful: hardly trained."
@@ -272,6 +273,7 @@ def test_a_missing_dlib_leaves_out_identity_only(moving, monkeypatch):
     assert "pip install 'deepfake-utils[score]'" in found.markdown()
 
 
+@pytest.mark.slow
 def test_a_video_of_the_samples_has_a_card(tmp_path):
     start_s, count = 16.0, 4
     person_a = sample_clips().person_a

@@ -110,6 +110,7 @@ def process(crops, folder):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path, crops, tiny):
     folder = tmp_path / "run"
     killed = process(crops, folder)

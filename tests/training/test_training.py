@@ -549,6 +549,7 @@ def same_run(one, other):
     assert left.extra["positions"] == right.extra["positions"]
 
 
+@pytest.mark.slow
 def test_interrupts_leave_the_same_run(crops, tiny):
     steps, rng = 120, random.Random(0)
 

@@ -807,6 +807,7 @@ for path in (None, film):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no getrusage")
+@pytest.mark.slow
 def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     command = [sys.executable, "-c", MEMORY_SCRIPT, str(tmp_path / "a.mp4"), str(SAMPLE)]
     run = subprocess.run(command, capture_output=True, check=True, text=True)
@@ -827,6 +828,7 @@ def test_swap_and_extraction_take_no_more_memory_for_longer_films(tmp_path: Path
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.slow
 def test_signing_a_large_film_takes_no_more_memory(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SIGNING_SCRIPT, str(SAMPLE), str(tmp_path / "a.mp4")]
     run = subprocess.run(command, capture_output=True, check=True, text=True)
