@@ -118,6 +118,7 @@ class Gradients:
         total = torch.zeros(2, device=self.device)
         wholes = torch.tensor([len(a.warped), len(b.warped)], device=self.device)
         pairs = zip(cut_batch(a, self.pieces), cut_batch(b, self.pieces), strict=True)
+        adversary = self.adversary if adversarial > 0.0 else None
         try:
             for number, pair in enumerate(pairs, 1):
                 share = torch.tensor([len(part.warped) for part in pair], device=self.device)
@@ -125,12 +126,12 @@ class Gradients:
                     losses, drawn = self._losses(*pair)
                     losses = losses * (share / wholes)
                     asked = losses
-                    if self.adversary is not None and adversarial > 0.0:
-                        penalties = self.adversary.penalties(drawn, pair)
+                    if adversary is not None:
+                        penalties = adversary.penalties(drawn, pair)
                         asked = losses + adversarial * penalties * (share / wholes)
                     self.scaler.scale(asked.sum()).backward()
-                if self.adversary is not None and adversarial > 0.0:
-                    self.adversary.learn(drawn, pair, share / wholes)
+                if adversary is not None:
+                    adversary.learn(drawn, pair, share / wholes)
                 total += losses.detach()
         except RuntimeError as error:
             if not is_out_of_memory(error):

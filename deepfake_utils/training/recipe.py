@@ -46,7 +46,7 @@ class TrainConfig(Settings):
     edges: float = setting(0.0, "weight of the error of fine edges", least=0, slider=(0, 3, 0.1))
     sharpness: Sharpness = setting(
         "plain",
-        "adversarial: in its last third, a second network asks for faces that look real; for a GPU",
+        "adversarial: in the last third a second network asks for faces that look real; for GPUs",
     )
     adversarial: float = setting(
         0.1, "weight of what that network says", above=0.0, slider=(0.005, 0.5, 0.005)

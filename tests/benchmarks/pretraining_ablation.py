@@ -1,7 +1,7 @@
 """What each part of the pretraining brings: leave it out, train pairs from there, and score them.
 
     python tests/benchmarks/pretraining_set.py FOLDER --people 96       # a quarter of an hour
-    python tests/benchmarks/pretraining_ablation.py FOLDER PAIRS [--only "no colours"]
+    python tests/benchmarks/pretraining_ablation.py FOLDER PAIRS [--only "all of it" scratch]
 
 Small, so that all of it takes an hour of one core: the network of the start at 64 px, `--steps` of
 pretraining in each way, then each of `--pairs` (of `pairs.py`) trained for `--pair-steps` by the
